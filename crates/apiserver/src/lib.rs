@@ -1,0 +1,1 @@
+//! kube-apiserver: the one entrance, and alone in touching the store.

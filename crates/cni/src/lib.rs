@@ -1,0 +1,1 @@
+//! The CNI plugin and node network: bridge, host-local addresses, hostPort, masquerade, routes between nodes.

@@ -1,0 +1,1 @@
+//! Cluster DNS: the UDP and TCP loop around dnsplan.

@@ -1,0 +1,1 @@
+//! Services and EndpointSlices to DNS records and answers. Pure.

@@ -1,0 +1,2 @@
+//! The program: the table of applets; `server` and `agent`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The service proxy: applies proxyplan's ruleset in nftables.

@@ -1,0 +1,1 @@
+//! kube-scheduler: the thin loop around the scheduling framework.

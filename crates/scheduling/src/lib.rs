@@ -1,0 +1,1 @@
+//! The scheduling framework: queue, snapshot, and one file per plugin. Pure.

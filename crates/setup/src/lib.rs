@@ -1,0 +1,1 @@
+//! Certificates, keys, kubeconfigs and data directory of a cluster.

@@ -1,0 +1,106 @@
+//! The storage trait of the API server and its homes: embedded SQLite with group commit.
+//!
+//! Semantics are etcd's: one revision counter, compare-and-set on a key's mod revision, watch from a revision,
+//! compaction, leases. A write answers only once it is durable. Reads come from memory.
+
+pub use mvcc::{Record, Revision};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+
+/// Why a storage call failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("revision {asked} has been compacted (floor {floor})")]
+    Compacted { asked: Revision, floor: Revision },
+    #[error("revision {asked} is in the future (current {current})")]
+    Future { asked: Revision, current: Revision },
+    #[error("lease {0} not found")]
+    NoLease(i64),
+    #[error("request is too large: {0} bytes")]
+    TooLarge(usize),
+    #[error("the store is shutting down")]
+    Closed,
+    #[error("{0}")]
+    Io(String),
+}
+
+/// The outcome of a conditional write.
+#[derive(Clone)]
+pub enum Outcome {
+    /// It happened; the record written (a tombstone for a delete).
+    Done(Arc<Record>),
+    /// The key's mod revision was another one; its record now, `None` when absent.
+    Conflict(Option<Arc<Record>>),
+}
+
+/// One change of one key, in revision order.
+#[derive(Clone)]
+pub struct Event {
+    /// What was written; a tombstone for a delete.
+    pub record: Arc<Record>,
+    /// What was there before, `None` for a create.
+    pub previous: Option<Arc<Record>>,
+}
+
+/// What a watcher receives.
+#[derive(Clone)]
+pub enum WatchItem {
+    /// All events of one revision or of one commit, in order; never empty.
+    Events(Arc<[Event]>),
+    /// Everything up to and with this revision has been delivered.
+    Progress(Revision),
+    /// The watcher fell behind the history that is kept, or too far behind: it must list again.
+    Lagged,
+}
+
+/// An immutable view of all keys at one revision: cheap to clone, never blocks writers.
+pub trait View: Send + Sync {
+    fn revision(&self) -> Revision;
+    fn get(&self, key: &str) -> Option<Arc<Record>>;
+    /// Records whose key starts with `prefix` and is at or after `start` (when not empty), in key order; the callback
+    /// answers whether to go on.
+    fn scan(&self, prefix: &str, start: &str, f: &mut dyn FnMut(&Arc<Record>) -> bool);
+    /// Number of keys under `prefix`.
+    fn count(&self, prefix: &str) -> usize;
+}
+pub type Snapshot = Arc<dyn View>;
+
+/// Events of keys under a prefix.
+pub trait Watch: Send {
+    /// Waits for the next item; `None` when the store is closing.
+    fn next(&mut self) -> BoxFuture<'_, Option<WatchItem>>;
+}
+
+/// The API server's store. Keys begin with `/registry/`.
+pub trait Storage: Send + Sync + 'static {
+    /// The newest durable state: what a consistent read sees.
+    fn latest(&self) -> BoxFuture<'_, Result<Snapshot, Error>>;
+    /// The state as far as this process knows it, at once (for the embedded store the same as `latest`).
+    fn cached(&self) -> Snapshot;
+    /// The state at a past revision.
+    fn at(&self, revision: Revision) -> BoxFuture<'_, Result<Snapshot, Error>>;
+    /// Writes `value` if the key's mod revision is `expected` (0: the key must be absent; `None`: whatever it is).
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: Bytes,
+        expected: Option<Revision>,
+        lease: i64,
+    ) -> BoxFuture<'a, Result<Outcome, Error>>;
+    /// Deletes the key if its mod revision is `expected`. An absent key is `Conflict(None)`.
+    fn delete<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<Revision>,
+    ) -> BoxFuture<'a, Result<Outcome, Error>>;
+    /// Events under `prefix` after revision `after`.
+    fn watch(&self, prefix: &str, after: Revision) -> Result<Box<dyn Watch>, Error>;
+    /// A lease of `ttl` seconds; keys written with it go when it ends. Leases may be shared by keys of near expiry.
+    fn lease(&self, ttl: i64) -> BoxFuture<'_, Result<i64, Error>>;
+    /// Forgets history before `revision`.
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>>;
+    /// Bytes on disk, for metrics.
+    fn size(&self) -> u64;
+}
