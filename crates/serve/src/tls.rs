@@ -1,0 +1,249 @@
+//! Server TLS: certificates that can be swapped while serving, client certificates that are looked at but not required.
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often, at most, certificate files are looked at again; only while handshakes come in.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("reading {0}")]
+    Read(PathBuf, #[source] std::io::Error),
+    #[error("{0}")]
+    Pem(String),
+    #[error("no certificate in the PEM data")]
+    NoCertificate,
+    #[error("certificate and key do not go together, or the key is of an unknown kind")]
+    Key(#[source] rustls::Error),
+    #[error("client authority")]
+    ClientCa(#[source] rustls::server::VerifierBuilderError),
+    #[error("{0}")]
+    Config(#[source] rustls::Error),
+}
+
+/// The process's crypto: aws-lc.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The certificates of a PEM text, in order.
+pub fn parse_certs(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certs: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|e| TlsError::Pem(format!("bad certificate: {e}")))?;
+    if certs.is_empty() { Err(TlsError::NoCertificate) } else { Ok(certs) }
+}
+
+/// The first private key of a PEM text (PKCS#8, PKCS#1 or SEC1).
+pub fn parse_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|e| TlsError::Pem(format!("bad private key: {e}")))
+}
+
+fn certified(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<CertifiedKey>, TlsError> {
+    let (certs, key) = (parse_certs(cert_pem)?, parse_key(key_pem)?);
+    CertifiedKey::from_der(certs, key, &provider()).map(Arc::new).map_err(TlsError::Key)
+}
+
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+    checked: Instant,
+    stamp: Option<(SystemTime, SystemTime)>,
+}
+
+/// Where a server's certificate comes from. It may be replaced at any time: new handshakes see the new one.
+pub struct CertSource {
+    current: RwLock<Arc<CertifiedKey>>,
+    files: Option<Mutex<Files>>,
+}
+
+impl std::fmt::Debug for CertSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertSource").finish_non_exhaustive()
+    }
+}
+
+fn stamp(cert: &Path, key: &Path) -> Option<(SystemTime, SystemTime)> {
+    let m = |p: &Path| std::fs::metadata(p).and_then(|m| m.modified()).ok();
+    Some((m(cert)?, m(key)?))
+}
+
+impl CertSource {
+    /// A certificate chain and its key, both PEM.
+    pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Arc<Self>, TlsError> {
+        Ok(Arc::new(Self { current: RwLock::new(certified(cert, key)?), files: None }))
+    }
+
+    /// Two files, read again when they change.
+    pub fn from_files(cert: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
+        let read = |p: &Path| std::fs::read(p).map_err(|e| TlsError::Read(p.to_owned(), e));
+        let stamp = stamp(cert, key);
+        let current = certified(&read(cert)?, &read(key)?)?;
+        let files = Files { cert: cert.to_owned(), key: key.to_owned(), checked: Instant::now(), stamp };
+        Ok(Arc::new(Self { current: RwLock::new(current), files: Some(Mutex::new(files)) }))
+    }
+
+    /// Puts another certificate in place.
+    pub fn replace(&self, cert: &[u8], key: &[u8]) -> Result<(), TlsError> {
+        let new = certified(cert, key)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    fn refresh(&self) {
+        let Some(files) = &self.files else { return };
+        let mut f = files.lock().unwrap_or_else(PoisonError::into_inner);
+        if f.checked.elapsed() < RELOAD_EVERY {
+            return;
+        }
+        f.checked = Instant::now();
+        let now = stamp(&f.cert, &f.key);
+        if now.is_none() || now == f.stamp {
+            return;
+        }
+        let (Ok(cert), Ok(key)) = (std::fs::read(&f.cert), std::fs::read(&f.key)) else { return };
+        match self.replace(&cert, &key) {
+            Ok(()) => {
+                f.stamp = now;
+                tracing::info!(cert = %f.cert.display(), "serving certificate reloaded");
+            }
+            // Half-written files: the old pair stays until the new one is whole.
+            Err(e) => {
+                tracing::warn!(cert = %f.cert.display(), error = %e, "serving certificate not reloaded")
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for CertSource {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.refresh();
+        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// A bundle of authorities that client certificates are checked against.
+pub struct ClientCa {
+    verifier: RwLock<Arc<dyn ClientCertVerifier>>,
+}
+
+impl std::fmt::Debug for ClientCa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientCa").finish_non_exhaustive()
+    }
+}
+
+impl ClientCa {
+    pub fn from_pem(bundle: &[u8]) -> Result<Arc<Self>, TlsError> {
+        Ok(Arc::new(Self { verifier: RwLock::new(Self::verifier(bundle)?) }))
+    }
+    /// Puts another bundle in place; connections that stand keep the verdict they got.
+    pub fn replace(&self, bundle: &[u8]) -> Result<(), TlsError> {
+        let new = Self::verifier(bundle)?;
+        *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+    fn verifier(bundle: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for c in parse_certs(bundle)? {
+            roots.add(c).map_err(TlsError::Config)?;
+        }
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(TlsError::ClientCa)
+    }
+    /// Checks a chain, leaf first, for client use at this time (Unix seconds).
+    pub fn verify(&self, chain: &[CertificateDer<'_>], unix_seconds: u64) -> Result<(), String> {
+        let Some((leaf, rest)) = chain.split_first() else { return Err("no certificate".into()) };
+        let v = self.verifier.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(unix_seconds));
+        v.verify_client_cert(leaf, rest, now).map(|_| ()).map_err(|e| e.to_string())
+    }
+    fn hints(&self) -> Vec<DistinguishedName> {
+        self.verifier.read().unwrap_or_else(PoisonError::into_inner).root_hint_subjects().to_vec()
+    }
+}
+
+/// What a TLS listener needs.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    pub certificates: Arc<CertSource>,
+    /// Ask clients for a certificate, and check it against this bundle.
+    pub client_ca: Option<Arc<ClientCa>>,
+    /// Offer HTTP/2.
+    pub http2: bool,
+}
+
+impl TlsSettings {
+    pub(crate) fn build(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let b = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Config)?;
+        let b = match &self.client_ca {
+            None => b.with_no_client_auth(),
+            Some(ca) => {
+                b.with_client_cert_verifier(Arc::new(AskOnly { provider: provider(), hints: ca.hints() }))
+            }
+        };
+        let mut cfg = b.with_cert_resolver(self.certificates.clone());
+        cfg.alpn_protocols =
+            if self.http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+        Ok(Arc::new(cfg))
+    }
+}
+
+/// Asks for a certificate and takes any whose key the client has; the chain is judged after the handshake, so that a
+/// stranger gets an HTTP answer (401) and not a broken connection.
+#[derive(Debug)]
+struct AskOnly {
+    provider: Arc<CryptoProvider>,
+    hints: Vec<DistinguishedName>,
+}
+
+impl ClientCertVerifier for AskOnly {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algs = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algs)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algs = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algs)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
