@@ -3,6 +3,14 @@
 //! The machinery that calls the hooks is in `apiserver` and compiled once. A kind without a file of its own has the
 //! generic behaviour that the facts table describes.
 
+mod defaults;
+pub mod image;
+mod list;
+mod val;
+
+pub use defaults::default_object;
+pub use list::strategy;
+
 use meta::time::Timestamp;
 use meta::{ErrorList, UserInfo, Value};
 

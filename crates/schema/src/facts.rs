@@ -86,3 +86,7 @@ impl TypeId {
 pub fn gate(_name: &str) -> bool {
     todo!()
 }
+/// Calls `f` on `v` and on every value below it that has a type of the table, parent before child.
+pub fn walk(_ty: TypeId, _v: &mut meta::Value, _f: &mut dyn FnMut(TypeId, &mut meta::Value)) {
+    todo!()
+}
