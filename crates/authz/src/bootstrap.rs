@@ -151,7 +151,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(node_rules().len(), 26);
+        assert_eq!(node_rules().len(), 27);
     }
 
     #[test]
