@@ -104,9 +104,49 @@ pub struct FieldError {
 /// Errors in the order they were found; an empty list is a valid object.
 pub type ErrorList = Vec<FieldError>;
 
-/// A value as an error message shows it: strings quoted, structures as JSON.
+/// A value as an error message shows it: strings quoted as Go's `%q` does, structures as Go's JSON (with `<`, `>` and `&`
+/// escaped).
 pub fn show(v: &Value) -> String {
-    v.to_string()
+    match v {
+        Value::String(s) => quote(s),
+        Value::Array(_) | Value::Object(_) => {
+            let s = v.to_string();
+            if s.contains(['<', '>', '&']) {
+                s.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+            } else {
+                s
+            }
+        }
+        _ => v.to_string(),
+    }
+}
+
+/// A string as Go's `%q` prints it.
+pub fn quote(s: &str) -> String {
+    let mut out = String::with_capacity(s.len() + 2);
+    out.push('"');
+    for c in s.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x0b' => out.push_str("\\v"),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c if c.is_control()
+                || matches!(c, '\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}') =>
+            {
+                out.push_str(&format!("\\u{:04x}", c as u32));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 impl FieldError {
@@ -130,7 +170,7 @@ impl FieldError {
     }
     /// `supported` is shown in the order given (upstream sorts: pass it sorted).
     pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
-        let list: Vec<String> = supported.iter().map(|s| Value::from(*s).to_string()).collect();
+        let list: Vec<String> = supported.iter().map(|s| quote(s)).collect();
         let detail =
             if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
         Self::new(ErrorType::NotSupported, path, Some(show(&value.into())), detail)
@@ -138,7 +178,7 @@ impl FieldError {
     /// `max` in bytes; a negative maximum leaves the limit out of the message.
     pub fn too_long(path: &Path, max: i64) -> Self {
         let detail = if max >= 0 {
-            format!("may not be more than {max} bytes")
+            format!("may not be more than {max} byte{}", if max == 1 { "" } else { "s" })
         } else {
             "value is too long".to_owned()
         };
@@ -147,6 +187,22 @@ impl FieldError {
     pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
         let detail = format!("must have at most {max} item{}", if max == 1 { "" } else { "s" });
         Self::new(ErrorType::TooMany, path, Some(actual.to_string()), detail)
+    }
+    /// Like [`Self::too_long`], counted in characters.
+    pub fn too_long_characters(path: &Path, max: i64) -> Self {
+        let detail = format!("may not be more than {max} character{}", if max == 1 { "" } else { "s" });
+        Self::new(ErrorType::TooLong, path, None, detail)
+    }
+    pub fn too_short(path: &Path, min: i64) -> Self {
+        let detail = format!("must be at least {min} character{}", if min == 1 { "" } else { "s" });
+        Self::new(ErrorType::TooShort, path, None, detail)
+    }
+    pub fn too_few(path: &Path, actual: usize, min: usize) -> Self {
+        let detail = format!("must have at least {min} item{}", if min == 1 { "" } else { "s" });
+        Self::new(ErrorType::TooFew, path, Some(actual.to_string()), detail)
+    }
+    pub fn type_invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self::new(ErrorType::TypeInvalid, path, Some(show(&value.into())), detail)
     }
     pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
         Self::new(ErrorType::Internal, path, None, detail)
@@ -170,4 +226,16 @@ impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.body())
     }
+}
+
+/// Errors as one sentence, as Go's `ToAggregate` prints them: one alone, several in brackets, repeated ones once.
+pub fn aggregate<T: fmt::Display>(errors: &[T]) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for e in errors {
+        let s = e.to_string();
+        if !seen.contains(&s) {
+            seen.push(s);
+        }
+    }
+    if let [one] = seen.as_slice() { one.clone() } else { format!("[{}]", seen.join(", ")) }
 }

@@ -6,6 +6,7 @@
 pub mod field;
 pub mod gvk;
 pub mod labels;
+pub mod metav1;
 pub mod names;
 pub mod object;
 pub mod quantity;

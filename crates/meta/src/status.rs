@@ -223,20 +223,7 @@ impl Status {
         Self::about(Reason::Forbidden, r, name, message)
     }
     pub fn invalid(k: &GroupKind, name: &str, errors: &ErrorList) -> Self {
-        let text = match errors.as_slice() {
-            [] => String::new(),
-            [one] => one.to_string(),
-            many => {
-                let mut seen: Vec<String> = Vec::new();
-                for e in many {
-                    let s = e.to_string();
-                    if !seen.contains(&s) {
-                        seen.push(s);
-                    }
-                }
-                if let [one] = seen.as_slice() { one.clone() } else { format!("[{}]", seen.join(", ")) }
-            }
-        };
+        let text = if errors.is_empty() { String::new() } else { crate::field::aggregate(errors) };
         let mut s = Self::failure(Reason::Invalid, format!("{k} \"{name}\" is invalid: {text}"))
             .with_details(Details {
                 name: name.into(),
