@@ -5,7 +5,8 @@ use oci::{Config, Entry};
 use std::path::{Path, PathBuf};
 
 const TOOLS: &[&str] = &[
-    "pause", "serve", "sleep", "echo", "cat", "ls", "env", "hostname", "wget", "nslookup", "nc", "true", "false", "exit",
+    "pause", "serve", "sleep", "echo", "cat", "ls", "env", "hostname", "wget", "nslookup", "nc", "true",
+    "false", "exit",
 ];
 
 pub fn run(args: &[String]) -> Result<(), String> {
@@ -45,7 +46,9 @@ pub fn build(dir: &Path) -> Result<(), String> {
             continue;
         }
         let tmp = dir.join(format!(".{file}.new"));
-        std::fs::write(&tmp, bytes).and_then(|()| std::fs::rename(&tmp, &path)).map_err(|e| format!("{file}: {e}"))?;
+        std::fs::write(&tmp, bytes)
+            .and_then(|()| std::fs::rename(&tmp, &path))
+            .map_err(|e| format!("{file}: {e}"))?;
     }
     Ok(())
 }

@@ -4,8 +4,13 @@ use crate::sh;
 use std::process::Command;
 
 /// (program to look for, package that brings it)
-const NODE: &[(&str, &str)] =
-    &[("containerd", "containerd"), ("runc", "runc"), ("nft", "nftables"), ("ip", "iproute2"), ("mount", "mount")];
+const NODE: &[(&str, &str)] = &[
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("mount", "mount"),
+];
 
 /// Installs what a node needs and is not there.
 pub fn node() -> Result<(), String> {
@@ -14,7 +19,8 @@ pub fn node() -> Result<(), String> {
 
 /// Installs the packages whose programs are missing.
 pub fn install(wanted: &[(&str, &str)]) -> Result<(), String> {
-    let missing: Vec<&str> = wanted.iter().filter(|(p, _)| sh::which(p).is_none()).map(|(_, pkg)| *pkg).collect();
+    let missing: Vec<&str> =
+        wanted.iter().filter(|(p, _)| sh::which(p).is_none()).map(|(_, pkg)| *pkg).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -9,11 +9,19 @@ use std::path::{Path, PathBuf};
 const CEILING: usize = 800;
 
 /// Crates that layers 1 and 2 may not depend on, whatever they need them for.
-const IMPURE: &[&str] = &["tokio", "hyper", "hyper-util", "rusqlite", "rustix", "libc", "socket2", "tonic", "tracing"];
+const IMPURE: &[&str] =
+    &["tokio", "hyper", "hyper-util", "rusqlite", "rustix", "libc", "socket2", "tonic", "tracing"];
 
 /// Words that may not stand in a file of layers 1 and 2.
-const IMPURE_WORDS: &[&str] =
-    &["std::net::Tcp", "std::net::Udp", "std::fs::", "std::process::Command", "SystemTime", "Instant::now", "getrandom::"];
+const IMPURE_WORDS: &[&str] = &[
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::fs::",
+    "std::process::Command",
+    "SystemTime",
+    "Instant::now",
+    "getrandom::",
+];
 
 /// Layer-4 crates that are the private library of another: (library, its one user).
 const OWNED: &[(&str, &str)] = &[("cri", "kubelet")];
@@ -41,9 +49,16 @@ fn crates() -> Result<BTreeMap<String, Crate>, String> {
     let mut all = BTreeMap::new();
     for p in meta["packages"].as_array().into_iter().flatten() {
         let name = p["name"].as_str().unwrap_or_default().to_owned();
-        let dir = Path::new(p["manifest_path"].as_str().unwrap_or_default()).parent().map(Path::to_owned).unwrap_or_default();
+        let dir = Path::new(p["manifest_path"].as_str().unwrap_or_default())
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default();
         let deps = p["dependencies"].as_array().into_iter().flatten();
-        let deps = deps.filter(|d| d["kind"].is_null()).filter_map(|d| d["name"].as_str()).map(str::to_owned).collect();
+        let deps = deps
+            .filter(|d| d["kind"].is_null())
+            .filter_map(|d| d["name"].as_str())
+            .map(str::to_owned)
+            .collect();
         let layer = p["metadata"]["keelson"]["layer"].as_i64().unwrap_or(0);
         all.insert(name, Crate { layer, dir, deps });
     }

@@ -32,7 +32,10 @@ pub fn up(args: &[String]) -> Result<(), String> {
     sh::step("building the demo and pause images");
     images::build(&dir.join("images"))?;
     if let Some(pid) = running(&dir) {
-        sh::step(&format!("a server is already running on {} (process {pid}); stopping it to start the new build", dir.display()));
+        sh::step(&format!(
+            "a server is already running on {} (process {pid}); stopping it to start the new build",
+            dir.display()
+        ));
         stop(&dir)?;
     }
     sh::step(&format!("starting the server on {}", dir.display()));
@@ -107,7 +110,11 @@ fn wait_ready(child: &mut Child, notify: &UnixDatagram, log: &Path) -> Result<()
             return Err(format!("the server ended ({status}); its log ends with\n{}", tail()));
         }
         if begun.elapsed() > PATIENCE {
-            return Err(format!("the server is not ready after {} s; its log ends with\n{}", PATIENCE.as_secs(), tail()));
+            return Err(format!(
+                "the server is not ready after {} s; its log ends with\n{}",
+                PATIENCE.as_secs(),
+                tail()
+            ));
         }
     }
 }

@@ -1,0 +1,203 @@
+//! The container runtime that a server or agent keeps: a containerd of its own, under the data directory.
+//!
+//! It is started in a process group of its own and left running when the server ends, so that containers never notice
+//! a restart; the next server finds it by its socket.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The pause image's name when no other is given.
+pub const PAUSE_IMAGE: &str = "keelson.local/pause:1";
+
+/// Where a runtime's files are.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    pub dir: PathBuf,
+    pub socket: PathBuf,
+    pub cni_bin: PathBuf,
+    pub cni_conf: PathBuf,
+}
+
+impl Paths {
+    pub fn new(data_dir: &Path) -> Self {
+        let dir = data_dir.join("containerd");
+        Self {
+            socket: dir.join("containerd.sock"),
+            dir,
+            cni_bin: data_dir.join("cni/bin"),
+            cni_conf: data_dir.join("cni/net.d"),
+        }
+    }
+    /// As `--container-runtime-endpoint` has it.
+    pub fn endpoint(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+}
+
+fn find(program: &str) -> Result<PathBuf, String> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':')
+        .chain(["/usr/local/bin", "/usr/bin", "/usr/sbin", "/sbin"])
+        .map(|d| Path::new(d).join(program))
+        .find(|p| p.is_file())
+        .ok_or_else(|| {
+            format!(
+                "{program} is not installed: install it (Debian: apt-get install containerd runc), \
+                 or give --container-runtime-endpoint of a runtime that speaks CRI v1"
+            )
+        })
+}
+
+/// Whether this process may lower OOM scores; containerd must be told when it may not.
+fn may_lower_oom_score() -> bool {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let caps = status.lines().find_map(|l| l.strip_prefix("CapEff:")).map(str::trim).unwrap_or_default();
+    u64::from_str_radix(caps, 16).is_ok_and(|c| c & (1 << CAP_SYS_RESOURCE) != 0)
+}
+
+fn config(p: &Paths, pause_image: &str) -> String {
+    let dir = p.dir.display();
+    format!(
+        r#"# Written by keelson at each start.
+version = 2
+root = "{dir}/root"
+state = "{dir}/state"
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
+
+[grpc]
+  address = "{socket}"
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause_image}"
+  restrict_oom_score_adj = {restrict}
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  enable_unprivileged_ports = true
+  enable_unprivileged_icmp = true
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "{bin}"
+  conf_dir = "{conf}"
+
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  snapshotter = "overlayfs"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+"#,
+        socket = p.socket.display(),
+        restrict = !may_lower_oom_score(),
+        bin = p.cni_bin.display(),
+        conf = p.cni_conf.display(),
+    )
+}
+
+/// Makes sure that the runtime runs and answers; starts it where it does not.
+pub async fn ensure(p: &Paths, pause_image: &str) -> Result<(), String> {
+    if p.socket.as_os_str().len() > 100 {
+        return Err(format!(
+            "{} is too long a path for a socket: choose a shorter --data-dir",
+            p.socket.display()
+        ));
+    }
+    if tokio::net::UnixStream::connect(&p.socket).await.is_ok() {
+        tracing::info!(socket = %p.socket.display(), "the container runtime is already running");
+        return Ok(());
+    }
+    let exe = find("containerd")?;
+    find("runc")?;
+    std::fs::create_dir_all(&p.dir).map_err(|e| format!("{}: {e}", p.dir.display()))?;
+    let conf = p.dir.join("config.toml");
+    std::fs::write(&conf, config(p, pause_image)).map_err(|e| format!("{}: {e}", conf.display()))?;
+    let log_path = p.dir.join("containerd.log");
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .map_err(|e| format!("{}: {e}", log_path.display()))?;
+    let mut child = Command::new(exe)
+        .arg("--config")
+        .arg(&conf)
+        .arg("--log-level=warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .env_remove("NOTIFY_SOCKET")
+        .process_group(0)
+        .spawn()
+        .map_err(|e| format!("cannot start containerd: {e}"))?;
+    std::fs::write(p.dir.join("containerd.pid"), child.id().to_string()).map_err(|e| e.to_string())?;
+    for _ in 0..600 {
+        if tokio::net::UnixStream::connect(&p.socket).await.is_ok() {
+            // Reaped when it ends, so that it never stays behind as a zombie of this process.
+            std::thread::spawn(move || child.wait());
+            return Ok(());
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            let text = std::fs::read_to_string(&log_path).unwrap_or_default();
+            let last = text.lines().last().unwrap_or("it said nothing");
+            return Err(format!(
+                "containerd ended at once ({status}): {last}; its log is {}",
+                log_path.display()
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(format!(
+        "containerd does not answer on {} after 30 s; its log is {}",
+        p.socket.display(),
+        log_path.display()
+    ))
+}
+
+/// Ends the runtime that [`ensure`] started on this data directory.
+pub fn stop(p: &Paths) -> Result<(), String> {
+    let pid_file = p.dir.join("containerd.pid");
+    let Ok(pid) = std::fs::read_to_string(&pid_file) else { return Ok(()) };
+    let Ok(pid) = pid.trim().parse::<i32>() else { return Ok(()) };
+    let cmd = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    if String::from_utf8_lossy(&cmd).contains("containerd")
+        && let Some(pid) = rustix::process::Pid::from_raw(pid)
+    {
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(|e| e.to_string())?;
+    }
+    std::fs::remove_file(pid_file).map_err(|e| e.to_string())
+}
+
+/// Imports the image archives of `dir` that were not imported before (by size and time), through containerd's `ctr`.
+pub async fn import_images(p: &Paths, dir: &Path) -> Result<usize, String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(0) };
+    let seen_path = p.dir.join("imported");
+    let seen = std::fs::read_to_string(&seen_path).unwrap_or_default();
+    let mut now_seen = String::new();
+    let mut count = 0;
+    let mut archives: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    archives.sort();
+    for a in archives.iter().filter(|a| a.extension().is_some_and(|x| x == "tar")) {
+        let meta = std::fs::metadata(a).map_err(|e| format!("{}: {e}", a.display()))?;
+        let modified = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        let mark = format!("{} {} {}\n", a.display(), meta.len(), modified.unwrap_or_default().as_nanos());
+        if !seen.contains(&mark) {
+            let out = tokio::process::Command::new(find("ctr")?)
+                .arg("--address")
+                .arg(&p.socket)
+                .args(["--namespace", "k8s.io", "images", "import", "--all-platforms"])
+                .arg(a)
+                .stdin(Stdio::null())
+                .output()
+                .await
+                .map_err(|e| format!("cannot run ctr: {e}"))?;
+            if !out.status.success() {
+                let why = String::from_utf8_lossy(&out.stderr).trim().to_owned();
+                return Err(format!("cannot import the image archive {}: {why}", a.display()));
+            }
+            count += 1;
+        }
+        now_seen.push_str(&mark);
+    }
+    std::fs::write(&seen_path, now_seen).map_err(|e| format!("{}: {e}", seen_path.display()))?;
+    Ok(count)
+}
