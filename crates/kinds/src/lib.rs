@@ -3,9 +3,31 @@
 //! The machinery that calls the hooks is in `apiserver` and compiled once. A kind without a file of its own has the
 //! generic behaviour that the facts table describes.
 
+mod admissionregistration;
+mod apiextensions;
+mod apps;
+mod at;
+mod autoscaling;
+mod batch;
+mod certificates;
+pub mod convert;
+mod coordination;
+mod core;
 mod defaults;
+mod discovery;
+mod flowcontrol;
 pub mod image;
+mod internal;
+mod kit;
 mod list;
+mod networking;
+mod node;
+mod policy;
+mod rbac;
+mod resource;
+mod rows;
+mod scheduling;
+mod storage;
 mod val;
 
 pub use defaults::default_object;

@@ -68,6 +68,8 @@ pub(crate) trait Get {
     fn v(&self, k: &str) -> &Value {
         self.f(k).unwrap_or(&NULL)
     }
+    /// How many entries a map has.
+    fn len_of(&self) -> usize;
     /// The strings of a list.
     fn strs(&self, k: &str) -> Vec<&str> {
         self.list(k).iter().filter_map(Value::as_str).collect()
@@ -78,11 +80,17 @@ impl Get for Obj {
     fn f(&self, k: &str) -> Option<&Value> {
         self.get(k)
     }
+    fn len_of(&self) -> usize {
+        self.len()
+    }
 }
 
 impl Get for Value {
     fn f(&self, k: &str) -> Option<&Value> {
         self.get(k)
+    }
+    fn len_of(&self) -> usize {
+        self.as_object().map_or(0, Obj::len)
     }
 }
 

@@ -143,4 +143,5 @@ pub fn default_object(group: &str, version: &str, kind: &str, obj: &mut Value, n
             m.obj(k);
         }
     });
+    crate::convert::normalize(group, version, kind, obj);
 }

@@ -1,0 +1,4 @@
+//! Kinds of batch.
+
+pub(crate) mod cronjob;
+pub(crate) mod job;

@@ -1,0 +1,4 @@
+//! Kinds of coordination.k8s.io.
+
+pub(crate) mod lease;
+pub(crate) mod leasecandidate;

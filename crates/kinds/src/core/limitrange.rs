@@ -1,0 +1,7 @@
+//! LimitRanges.
+
+use crate::kit::*;
+
+pub(crate) struct LimitRange;
+
+impl Strategy for LimitRange {}

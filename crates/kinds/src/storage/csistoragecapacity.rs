@@ -1,0 +1,7 @@
+//! CSIStorageCapacities.
+
+use crate::kit::*;
+
+pub(crate) struct CSIStorageCapacity;
+
+impl Strategy for CSIStorageCapacity {}
