@@ -1,1 +1,3 @@
 //! The service proxy: applies proxyplan's ruleset in nftables.
+
+pub mod nft;

@@ -1,0 +1,34 @@
+//! Handing a ruleset to the kernel through `nft -f -`: one transaction a call.
+
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot run nft (Debian package nftables): {0}")]
+    Spawn(std::io::Error),
+    #[error("nft refused the ruleset: {0}")]
+    Refused(String),
+}
+
+/// Runs a script; the kernel takes all of it or nothing.
+pub async fn run(script: &str) -> Result<(), Error> {
+    let mut c = tokio::process::Command::new("nft")
+        .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(Error::Spawn)?;
+    if let Some(mut i) = c.stdin.take() {
+        // A refusal may close the pipe early; what nft says about it comes below.
+        let _ = i.write_all(script.as_bytes()).await;
+    }
+    let o = c.wait_with_output().await.map_err(Error::Spawn)?;
+    if o.status.success() {
+        return Ok(());
+    }
+    Err(Error::Refused(String::from_utf8_lossy(&o.stderr).lines().take(3).collect::<Vec<_>>().join("; ")))
+}
