@@ -1,1 +1,3 @@
 //! The node agent: pods, volumes, probes, status, streaming server.
+
+pub mod pod;
