@@ -391,6 +391,35 @@ fn main() {
             kinds.insert(format!("meta.k8s.io/v1/{}", &n["meta.v1.".len()..]), i);
         }
     }
+    // Kinds that discovery does not tell of: the group and version are those of their package's other kinds.
+    let mut packages: HashMap<&str, String> = HashMap::new();
+    for (n, t) in &types {
+        let (pkg, kind) = n.rsplit_once('.').expect("a package");
+        let version = pkg.rsplit('.').next().expect("a version");
+        for k in t.get("gvk").map_or(&[][..], J::arr) {
+            let (gv, k) = k.str().rsplit_once('/').expect("gv/kind");
+            if k == kind && gv.rsplit('/').next() == Some(version) && pkg != "meta.v1" && kind != "Scale" {
+                packages.insert(pkg, gv.to_owned());
+            }
+        }
+    }
+    for pkg in ["admission.v1", "admission.v1beta1", "imagepolicy.v1alpha1", "audit.v1"] {
+        let (g, v) = pkg.split_once('.').expect("group.version");
+        packages.entry(pkg).or_insert(format!("{g}.k8s.io/{v}"));
+    }
+    for (i, (n, t)) in types.iter().enumerate() {
+        let (pkg, kind) = n.rsplit_once('.').expect("a package");
+        let typed = t
+            .get("f")
+            .map_or(&[][..], J::obj)
+            .iter()
+            .filter(|(f, x)| (f == "kind" || f == "apiVersion") && x.get("p").is_none())
+            .count()
+            == 2;
+        if let Some(gv) = packages.get(pkg).filter(|_| typed) {
+            kinds.entry(format!("{gv}/{kind}")).or_insert(i);
+        }
+    }
     kinds.entry("v1/List".into()).or_insert(g.id("core.v1.List"));
     writeln!(g.out, "];\npub(crate) static RESOURCES: &[Resource] = &[").expect("writing to a string");
     for (k, r) in root.get("resources").expect("resources").obj() {

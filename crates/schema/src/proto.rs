@@ -1,25 +1,96 @@
 //! Protobuf by schema, byte for byte as upstream's gogo encoders write it.
 
+mod decode;
+mod encode;
+pub(crate) mod wire;
+
 use crate::{DecodeError, TypeId, Value};
+use serde::de::DeserializeOwned;
+use wire::{Payload, Reader};
 
 /// What precedes an object in protobuf: `k8s\0`.
 pub const MAGIC: [u8; 4] = *b"k8s\0";
 
 /// Decodes a bare message into canonical form. `kind` and `apiVersion` are not in the bytes and not in the value.
-pub fn decode(_raw: &[u8], _ty: TypeId) -> Result<Value, DecodeError> {
-    todo!()
+pub fn decode(raw: &[u8], ty: TypeId) -> Result<Value, DecodeError> {
+    decode::object(raw, ty)
 }
 /// Encodes a bare message (kind and apiVersion left out).
-pub fn encode(_v: &Value, _ty: TypeId) -> Vec<u8> {
-    todo!()
+pub fn encode(v: &Value, ty: TypeId) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    encode::message(v.as_object(), ty, ty.facts().proto, &mut out);
+    out
 }
+/// Decodes a bare message straight into a type that mirrors its JSON form (k8s-openapi), optionally with another
+/// `metadata.resourceVersion`.
+pub fn from_bytes<T: DeserializeOwned>(
+    raw: &[u8],
+    ty: TypeId,
+    resource_version: Option<&str>,
+) -> Result<T, DecodeError> {
+    let mut v = decode(raw, ty)?;
+    if let Some(rv) = resource_version {
+        set_version(&mut v, rv);
+    }
+    serde_json::from_value(v).map_err(|e| DecodeError(e.to_string()))
+}
+pub(crate) fn set_version(v: &mut Value, rv: &str) {
+    if let Some(Value::Object(m)) = v.get_mut("metadata") {
+        if rv.is_empty() {
+            m.remove("resourceVersion");
+        } else {
+            m.insert("resourceVersion".into(), rv.into());
+        }
+    }
+}
+
 /// `k8s\0` and the `runtime.Unknown` around a bare message.
-pub fn wrap(_api_version: &str, _kind: &str, _raw: &[u8]) -> Vec<u8> {
-    todo!()
+pub fn wrap(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len() + api_version.len() + kind.len() + 32);
+    out.extend_from_slice(&MAGIC);
+    let mut meta = Vec::with_capacity(api_version.len() + kind.len() + 4);
+    wire::put_bytes(1, api_version.as_bytes(), &mut meta);
+    wire::put_bytes(2, kind.as_bytes(), &mut meta);
+    wire::put_bytes(1, &meta, &mut out);
+    wire::put_bytes(2, raw, &mut out);
+    // contentEncoding and contentType, both empty.
+    out.extend_from_slice(&[0x1a, 0, 0x22, 0]);
+    out
 }
 /// Takes the envelope apart.
-pub fn unwrap(_bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
-    todo!()
+pub fn unwrap(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
+    let Some(body) = bytes.strip_prefix(&MAGIC) else {
+        let why = if bytes.is_empty() {
+            "empty data"
+        } else {
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        };
+        return Err(DecodeError(why.into()));
+    };
+    if body.is_empty() {
+        return Err(DecodeError("empty body".into()));
+    }
+    let mut e = Envelope { api_version: "", kind: "", raw: &[] };
+    let mut r = Reader::new(body);
+    while let Some((num, p)) = r.next()? {
+        match (num, p) {
+            (1, Payload::Bytes(b)) => {
+                let mut t = Reader::new(b);
+                while let Some((num, p)) = t.next()? {
+                    let text =
+                        |b| std::str::from_utf8(b).map_err(|_| DecodeError("type is not UTF-8".into()));
+                    match (num, p) {
+                        (1, Payload::Bytes(b)) => e.api_version = text(b)?,
+                        (2, Payload::Bytes(b)) => e.kind = text(b)?,
+                        _ => {}
+                    }
+                }
+            }
+            (2, Payload::Bytes(b)) => e.raw = b,
+            _ => {}
+        }
+    }
+    Ok(e)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,3 +99,6 @@ pub struct Envelope<'a> {
     pub kind: &'a str,
     pub raw: &'a [u8],
 }
+
+#[cfg(test)]
+mod tests;

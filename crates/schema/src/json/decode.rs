@@ -1,0 +1,417 @@
+//! Typed decoding into canonical form, from text or from a parsed value.
+
+use super::encode::{omitted, shows_zero, zero_value};
+use super::source::{Ev, Num, Source, Untyped, join, too_deep};
+use super::{go_type, short};
+use crate::facts::{Card, Field, Wire, fields};
+use crate::{DecodeError, MAX_DEPTH, TypeId, Value};
+use base64::Engine as _;
+use meta::time::Timestamp;
+use serde_json::Map;
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+/// At most this many strict errors are kept, as upstream does.
+const MAX_STRICT: usize = 100;
+
+/// A value of a wrong JSON type. The way to it is put in front while unwinding.
+struct Mismatch {
+    found: String,
+    go_type: String,
+    owner: &'static str,
+    /// Innermost first.
+    path: Vec<&'static str>,
+}
+
+/// A field that is unknown or came twice.
+struct Strict {
+    unknown: bool,
+    path: String,
+}
+
+pub(super) struct Decoder<'a, S> {
+    src: S,
+    strict: Vec<Strict>,
+    mismatch: Option<Mismatch>,
+    /// Below a schema-or-something, where upstream's decoding is not strict.
+    lenient: usize,
+    _source: PhantomData<&'a ()>,
+}
+
+type R<T> = Result<T, DecodeError>;
+
+/// The same engine for reading as Go's StdEncoding: trailing bits are ignored.
+const BASE64: base64::engine::GeneralPurpose = base64::engine::GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    base64::engine::GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// Fills in what upstream's JSON always shows.
+pub(crate) fn fill(m: &mut Map<String, Value>, ty: TypeId) {
+    for f in fields(ty) {
+        if shows_zero(f) && !m.contains_key(f.name) {
+            m.insert(f.name.to_owned(), zero_value(f));
+        }
+    }
+}
+
+impl<'a, S: Source<'a>> Decoder<'a, S> {
+    pub(super) fn new(src: S) -> Self {
+        Self { src, strict: Vec::new(), mismatch: None, lenient: 0, _source: PhantomData }
+    }
+
+    pub(super) fn document(&mut self, ty: TypeId) -> R<Value> {
+        let v = match self.src.value()? {
+            Ev::Obj => Value::Object(self.object(ty, 0)?),
+            Ev::Null => {
+                let mut m = Map::new();
+                fill(&mut m, ty);
+                Value::Object(m)
+            }
+            ev => {
+                self.src.rest(&ev, 0)?;
+                self.src.end()?;
+                return Err(DecodeError(format!(
+                    "json: cannot unmarshal {} into Go value of type {}",
+                    ev.name(),
+                    short(ty.name())
+                )));
+            }
+        };
+        self.src.end()?;
+        match self.mismatch.take() {
+            None => Ok(v),
+            Some(m) => {
+                let path: Vec<&str> = m.path.iter().rev().copied().collect();
+                Err(DecodeError(format!(
+                    "json: cannot unmarshal {} into Go struct field {}.{} of type {}",
+                    m.found,
+                    m.owner,
+                    path.join("."),
+                    m.go_type
+                )))
+            }
+        }
+    }
+
+    /// What strict decoding has against the document: each thing once, at most a hundred.
+    pub(super) fn strict(&mut self) -> Vec<String> {
+        let mut out: Vec<String> = Vec::new();
+        for s in self.strict.drain(..) {
+            let text = format!(
+                "{} field {}",
+                if s.unknown { "unknown" } else { "duplicate" },
+                meta::field::quote(&s.path)
+            );
+            if out.len() < MAX_STRICT && !out.contains(&text) {
+                out.push(text);
+            }
+        }
+        out
+    }
+
+    fn note(&mut self, unknown: bool, name: &str) {
+        if self.lenient == 0 && self.strict.len() < 10 * MAX_STRICT {
+            self.strict.push(Strict { unknown, path: name.to_owned() });
+        }
+    }
+    fn prefix(&mut self, mark: usize, with: &dyn std::fmt::Display) {
+        for s in &mut self.strict[mark..] {
+            s.path = join(with, &s.path);
+        }
+    }
+
+    /// The members of an object whose brace has been taken.
+    fn object(&mut self, ty: TypeId, depth: usize) -> R<Map<String, Value>> {
+        if depth >= MAX_DEPTH {
+            return Err(too_deep());
+        }
+        let fs = fields(ty);
+        let mut m = Map::new();
+        let mut seen = 0u64;
+        let mut first = true;
+        while let Some(k) = self.src.key(first)? {
+            first = false;
+            let Some(i) = ty.field_index(&k) else {
+                self.note(true, &k);
+                self.src.skip(depth + 1)?;
+                continue;
+            };
+            let f = &fs[i];
+            if seen & (1 << i) != 0 {
+                self.note(false, f.name);
+                m.remove(f.name);
+            }
+            seen |= 1 << i;
+            let mark = self.strict.len();
+            let clean = self.mismatch.is_none();
+            if let Some(v) = self.field(f, depth)? {
+                m.insert(f.name.to_owned(), v);
+            }
+            if self.strict.len() > mark {
+                self.prefix(mark, &f.name);
+            }
+            if clean && let Some(e) = &mut self.mismatch {
+                if e.owner.is_empty() {
+                    e.owner = ty.short_name();
+                }
+                e.path.push(f.name);
+                e.path.extend(f.meta.via.iter().rev());
+            }
+        }
+        fill(&mut m, ty);
+        Ok(m)
+    }
+
+    fn field(&mut self, f: &'static Field, depth: usize) -> R<Option<Value>> {
+        let ev = self.src.value()?;
+        let v = match (f.card, ev) {
+            (_, Ev::Null) => return Ok(None),
+            (Card::One, ev) => return Ok(self.one(f, ev, depth)?.filter(|v| !omitted(f, v))),
+            (Card::List, Ev::Arr) => {
+                let mut a = Vec::new();
+                while self.src.elem(a.is_empty())? {
+                    let mark = self.strict.len();
+                    let ev = self.src.value()?;
+                    let v = self.element(f, ev, depth + 1)?;
+                    if self.strict.len() > mark {
+                        self.prefix(mark, &format_args!("[{}]", a.len()));
+                    }
+                    a.push(v);
+                }
+                Value::Array(a)
+            }
+            (Card::Map, Ev::Obj) => {
+                let mut m = Map::new();
+                let mut first = true;
+                while let Some(k) = self.src.key(first)? {
+                    first = false;
+                    if m.contains_key(&*k) {
+                        self.note(false, &k);
+                    }
+                    let mark = self.strict.len();
+                    let ev = self.src.value()?;
+                    let v = self.element(f, ev, depth + 1)?;
+                    if self.strict.len() > mark {
+                        self.prefix(mark, &k);
+                    }
+                    m.insert(k.into_owned(), v);
+                }
+                Value::Object(m)
+            }
+            (_, ev) => {
+                self.wrong(f, &ev, false, depth)?;
+                return Ok(None);
+            }
+        };
+        Ok(Some(v).filter(|v| !omitted(f, v)))
+    }
+
+    /// An element of a list or map: null and what does not fit are the zero value.
+    fn element(&mut self, f: &'static Field, ev: Ev<'a>, depth: usize) -> R<Value> {
+        let v = if matches!(ev, Ev::Null) { None } else { self.one(f, ev, depth)? };
+        Ok(v.unwrap_or_else(|| zero_element(f.wire)))
+    }
+
+    #[cold]
+    fn wrong(&mut self, f: &'static Field, ev: &Ev<'a>, element: bool, depth: usize) -> R<()> {
+        let found = match ev {
+            Ev::Num(n)
+                if matches!(f.wire, Wire::Int32 | Wire::Int64 | Wire::Double)
+                    && (element || f.card == Card::One) =>
+            {
+                format!("number {}", n.text())
+            }
+            ev => ev.name().to_owned(),
+        };
+        self.mismatched(found, go_type(f, element));
+        self.src.rest(ev, depth + 1)
+    }
+    fn mismatched(&mut self, found: String, go_type: String) {
+        if self.mismatch.is_none() {
+            self.mismatch = Some(Mismatch { found, go_type, owner: "", path: Vec::new() });
+        }
+    }
+
+    /// One value of the field's wire type; `None` when it does not fit (and has been noted).
+    fn one(&mut self, f: &'static Field, ev: Ev<'a>, depth: usize) -> R<Option<Value>> {
+        Ok(match (f.wire, ev) {
+            (Wire::String | Wire::Duration, Ev::Str(s)) => Some(Value::String(s.into_owned())),
+            (Wire::Struct(t), Ev::Obj) => Some(Value::Object(self.object(t, depth + 1)?)),
+            (Wire::Bool, Ev::Bool(b)) => Some(Value::Bool(b)),
+            (Wire::Int32 | Wire::Int64, Ev::Num(n)) => match n.int() {
+                Some(i) if f.wire == Wire::Int64 || i32::try_from(i).is_ok() => Some(i.into()),
+                _ => self.misfit(f, Ev::Num(n), depth)?,
+            },
+            (Wire::Double, Ev::Num(n)) => {
+                match n.text().parse::<f64>().ok().and_then(super::write::to_number) {
+                    Some(x) => Some(Value::Number(x)),
+                    None => self.misfit(f, Ev::Num(n), depth)?,
+                }
+            }
+            (Wire::Bytes, Ev::Str(s)) => Some(bytes(&s)?),
+            (Wire::Quantity, ev) => Some(self.quantity(&ev)?),
+            (Wire::Time, Ev::Str(s)) => {
+                let t = Timestamp::parse_time(&s).map_err(DecodeError)?;
+                (!t.is_go_zero()).then(|| {
+                    if in_normal_form(&s, 20) { Value::String(s.into_owned()) } else { t.rfc3339().into() }
+                })
+            }
+            (Wire::MicroTime, Ev::Str(s)) => {
+                let t = Timestamp::parse_micro(&s).map_err(DecodeError)?;
+                (!t.is_go_zero()).then(|| {
+                    if in_normal_form(&s, 27) {
+                        Value::String(s.into_owned())
+                    } else {
+                        t.rfc3339_micro().into()
+                    }
+                })
+            }
+            (Wire::Time | Wire::MicroTime, ev) => {
+                self.mismatched(ev.name().to_owned(), "string".into());
+                self.src.rest(&ev, depth + 1)?;
+                None
+            }
+            (Wire::IntOrString, Ev::Str(s)) => Some(Value::String(s.into_owned())),
+            (Wire::IntOrString, ev) => self.int_of(ev, depth)?,
+            (Wire::Raw, ev) => Some(self.raw(ev, depth)?),
+            (Wire::Strings, Ev::Arr) => {
+                let mut a = Vec::new();
+                while self.src.elem(a.is_empty())? {
+                    let v = match self.src.value()? {
+                        Ev::Str(s) => s.into_owned(),
+                        Ev::Null => String::new(),
+                        ev => {
+                            self.mismatched(ev.name().to_owned(), "string".into());
+                            self.src.rest(&ev, depth + 2)?;
+                            String::new()
+                        }
+                    };
+                    a.push(Value::String(v));
+                }
+                Some(Value::Array(a))
+            }
+            (Wire::SchemaOrBool(t), ev) => match ev {
+                Ev::Bool(b) => Some(Value::Bool(b)),
+                Ev::Obj => Some(self.schema(t, depth)?),
+                _ => return Err(DecodeError("boolean or JSON schema expected".into())),
+            },
+            (Wire::SchemaOrArray(t) | Wire::SchemaOrStrings(t), Ev::Obj) => Some(self.schema(t, depth)?),
+            (Wire::SchemaOrArray(t), Ev::Arr) => {
+                self.lenient += 1;
+                let mut a = Vec::new();
+                while self.src.elem(a.is_empty())? {
+                    let ev = self.src.value()?;
+                    let m = match ev {
+                        Ev::Obj => self.object(t, depth + 2)?,
+                        ev => {
+                            self.mismatched(ev.name().to_owned(), short(t.name()));
+                            self.src.rest(&ev, depth + 2)?;
+                            Map::new()
+                        }
+                    };
+                    a.push(Value::Object(m));
+                }
+                self.lenient -= 1;
+                (!a.is_empty()).then_some(Value::Array(a))
+            }
+            (Wire::SchemaOrStrings(_), Ev::Arr) => {
+                let mut a = Vec::new();
+                while self.src.elem(a.is_empty())? {
+                    match self.src.value()? {
+                        Ev::Str(s) => a.push(Value::String(s.into_owned())),
+                        ev => {
+                            self.mismatched(ev.name().to_owned(), "string".into());
+                            self.src.rest(&ev, depth + 2)?;
+                        }
+                    }
+                }
+                (!a.is_empty()).then_some(Value::Array(a))
+            }
+            // Upstream takes anything else for nothing.
+            (Wire::SchemaOrArray(_) | Wire::SchemaOrStrings(_), ev) => {
+                self.src.rest(&ev, depth + 1)?;
+                None
+            }
+            (_, ev) => self.misfit(f, ev, depth)?,
+        })
+    }
+
+    fn misfit(&mut self, f: &'static Field, ev: Ev<'a>, depth: usize) -> R<Option<Value>> {
+        self.wrong(f, &ev, true, depth)?;
+        Ok(None)
+    }
+    fn schema(&mut self, t: TypeId, depth: usize) -> R<Value> {
+        self.lenient += 1;
+        let m = self.object(t, depth + 1)?;
+        self.lenient -= 1;
+        Ok(Value::Object(m))
+    }
+    fn raw(&mut self, ev: Ev<'a>, depth: usize) -> R<Value> {
+        let mut u = Untyped { report: false, duplicates: Vec::new() };
+        u.build(&mut self.src, ev, depth + 1)
+    }
+    fn int_of(&mut self, ev: Ev<'a>, depth: usize) -> R<Option<Value>> {
+        if let Ev::Num(n) = &ev
+            && let Some(i) = n.int().filter(|i| i32::try_from(*i).is_ok())
+        {
+            return Ok(Some(i.into()));
+        }
+        let found = if let Ev::Num(n) = &ev { format!("number {}", n.text()) } else { ev.name().to_owned() };
+        self.mismatched(found, "int32".into());
+        self.src.rest(&ev, depth + 1)?;
+        Ok(None)
+    }
+    fn quantity(&mut self, ev: &Ev<'a>) -> R<Value> {
+        let text: Cow<'_, str> = match ev {
+            Ev::Str(s) => Cow::Borrowed(s),
+            Ev::Num(n @ Num::Text(_) | n @ Num::Parsed(_)) => n.text(),
+            _ => return Err(DecodeError(meta::quantity::ERR_FORMAT.into())),
+        };
+        let q = meta::quantity::normalize(&text).map_err(DecodeError)?;
+        Ok(Value::String(q.into_owned()))
+    }
+}
+
+/// Whether a time that parses is written as it would be printed: `Z`, no fraction beyond the form's, two-digit hour.
+fn in_normal_form(s: &str, len: usize) -> bool {
+    s.len() == len && s.ends_with('Z') && !s.contains(',')
+}
+
+fn bytes(s: &str) -> R<Value> {
+    let clean: Cow<'_, str> =
+        if s.contains(['\r', '\n']) { Cow::Owned(s.replace(['\r', '\n'], "")) } else { Cow::Borrowed(s) };
+    match BASE64.decode(clean.as_bytes()) {
+        Ok(b) => Ok(Value::String(base64::engine::general_purpose::STANDARD.encode(b))),
+        Err(e) => {
+            let at = match e {
+                base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+                base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
+                    s.len() / 4 * 4
+                }
+            };
+            Err(DecodeError(format!("illegal base64 data at input byte {at}")))
+        }
+    }
+}
+
+/// What stands in a list or map where the document has null.
+pub(crate) fn zero_element(w: Wire) -> Value {
+    match w {
+        Wire::String | Wire::Bytes => Value::String(String::new()),
+        Wire::Bool => Value::Bool(false),
+        Wire::Int32 | Wire::Int64 | Wire::Double | Wire::IntOrString => Value::from(0),
+        Wire::Quantity => Value::from("0"),
+        Wire::Duration => Value::from("0s"),
+        Wire::Strings => Value::Array(Vec::new()),
+        Wire::Struct(t) => {
+            let mut m = Map::new();
+            fill(&mut m, t);
+            Value::Object(m)
+        }
+        Wire::SchemaOrBool(_) => Value::Bool(false),
+        Wire::Time | Wire::MicroTime | Wire::Raw | Wire::SchemaOrArray(_) | Wire::SchemaOrStrings(_) => {
+            Value::Null
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Bytes to canonical form.
+
+use super::wire::{Payload, Reader};
+use crate::facts::{Card, Field, Wire, fields, proto_node};
+use crate::json::{fill, omitted, write, zero_element};
+use crate::{DecodeError, MAX_DEPTH, TypeId, Value};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use meta::time::Timestamp;
+use serde_json::Map;
+
+type R<T> = Result<T, DecodeError>;
+
+pub(super) fn object(raw: &[u8], ty: TypeId) -> R<Value> {
+    let mut m = Map::new();
+    message(raw, ty, ty.facts().proto, &mut m, 0)?;
+    finish(&mut m, ty);
+    Ok(Value::Object(m))
+}
+
+fn too_deep() -> DecodeError {
+    DecodeError("exceeded max depth".into())
+}
+
+fn wrong(f: &Field) -> DecodeError {
+    DecodeError(format!("proto: wrong wireType for field {}", f.name))
+}
+
+/// Leaves out what JSON omits and fills in what it shows. Structs below have been through this.
+fn finish(m: &mut Map<String, Value>, ty: TypeId) {
+    for f in fields(ty) {
+        if f.omit_empty && !f.pointer && f.card == Card::One && m.get(f.name).is_some_and(|v| omitted(f, v)) {
+            m.remove(f.name);
+        }
+    }
+    fill(m, ty);
+}
+
+fn message(raw: &[u8], ty: TypeId, node: u16, m: &mut Map<String, Value>, depth: usize) -> R<()> {
+    if depth >= MAX_DEPTH {
+        return Err(too_deep());
+    }
+    let slots = proto_node(node).slots;
+    let mut r = Reader::new(raw);
+    while let Some((num, p)) = r.next()? {
+        let slot = slots.get(num as usize).copied().unwrap_or(0);
+        if slot == 0 {
+            continue;
+        }
+        if slot & 0x8000 != 0 {
+            let Payload::Bytes(b) = p else { return Err(DecodeError("proto: wrong wireType".into())) };
+            message(b, ty, slot & 0x7fff, m, depth + 1)?;
+            continue;
+        }
+        let f = &fields(ty)[usize::from(slot) - 1];
+        match f.card {
+            Card::One => single(f, p, m, depth)?,
+            Card::List => {
+                let a = m.entry(f.name).or_insert_with(|| Value::Array(Vec::new()));
+                let Value::Array(a) = a else { return Err(wrong(f)) };
+                match (f.wire, p) {
+                    // Packed.
+                    (Wire::Int32 | Wire::Int64 | Wire::Bool, Payload::Bytes(b)) => {
+                        let mut r = Reader::new(b);
+                        while r.i < b.len() {
+                            let v = Payload::Varint(r.varint()?);
+                            a.extend(one(f, v, depth)?);
+                        }
+                    }
+                    _ => a.push(one(f, p, depth)?.unwrap_or_else(|| zero_element(f.wire))),
+                }
+            }
+            Card::Map => {
+                let Payload::Bytes(b) = p else { return Err(wrong(f)) };
+                let (mut k, mut v) = (String::new(), None);
+                let mut r = Reader::new(b);
+                while let Some((num, p)) = r.next()? {
+                    match (num, p) {
+                        (1, Payload::Bytes(b)) => k = text(b),
+                        (2, p) => v = one(f, p, depth)?,
+                        _ => {}
+                    }
+                }
+                let map = m.entry(f.name).or_insert_with(|| Value::Object(Map::new()));
+                let Value::Object(map) = map else { return Err(wrong(f)) };
+                map.insert(k, v.unwrap_or_else(|| zero_element(f.wire)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn single(f: &'static Field, p: Payload<'_>, m: &mut Map<String, Value>, depth: usize) -> R<()> {
+    // A message that comes in parts is merged.
+    if let (Wire::Struct(t), Payload::Bytes(b), Some(Value::Object(old))) = (f.wire, p, m.get_mut(f.name)) {
+        message(b, t, t.facts().proto, old, depth + 1)?;
+        finish(old, t);
+        return Ok(());
+    }
+    match one(f, p, depth)? {
+        Some(v) => m.insert(f.name.to_owned(), v),
+        None => m.remove(f.name),
+    };
+    Ok(())
+}
+
+pub(crate) fn text(b: &[u8]) -> String {
+    String::from_utf8_lossy(b).into_owned()
+}
+
+/// One value; `None` where JSON would show null.
+fn one(f: &'static Field, p: Payload<'_>, depth: usize) -> R<Option<Value>> {
+    Ok(Some(match (f.wire, p) {
+        (Wire::String, Payload::Bytes(b)) => Value::String(text(b)),
+        (Wire::Struct(t), Payload::Bytes(b)) => {
+            let mut m = Map::new();
+            message(b, t, t.facts().proto, &mut m, depth + 1)?;
+            finish(&mut m, t);
+            Value::Object(m)
+        }
+        (Wire::Bool, Payload::Varint(v)) => Value::Bool(v != 0),
+        (Wire::Int32, Payload::Varint(v)) => Value::from(v as i32),
+        (Wire::Int64, Payload::Varint(v)) => Value::from(v as i64),
+        (Wire::Double, Payload::Fixed64(v)) => match write::to_number(f64::from_bits(v)) {
+            Some(n) => Value::Number(n),
+            None => return Err(DecodeError("json: unsupported value: a number that is not finite".into())),
+        },
+        (Wire::Bytes, Payload::Bytes(b)) => Value::String(STANDARD.encode(b)),
+        (_, Payload::Bytes(b)) => return special(f, b, depth),
+        _ => return Err(wrong(f)),
+    }))
+}
+
+/// The messages of types whose JSON is written by hand.
+fn special(f: &'static Field, b: &[u8], depth: usize) -> R<Option<Value>> {
+    Ok(match f.wire {
+        Wire::Time => time(b, false)?.map(|t| t.rfc3339().into()),
+        Wire::MicroTime => time(b, true)?.map(|t| t.rfc3339_micro().into()),
+        Wire::Quantity => {
+            let s = match last_bytes(b, 1)? {
+                None | Some(b"") => return Ok(Some("0".into())),
+                Some(s) => text(s),
+            };
+            let s = meta::quantity::normalize(&s).map_err(DecodeError)?.into_owned();
+            Some(Value::String(s))
+        }
+        Wire::IntOrString => Some(match int_or_string(b)? {
+            IntOrString::Int(i) => Value::from(i),
+            IntOrString::Str(s) => Value::String(text(s)),
+        }),
+        Wire::Raw => match last_bytes(b, 1)? {
+            None | Some(b"") => None,
+            Some(raw) => Some(crate::json::decode_untyped(raw)?.value),
+        },
+        Wire::Duration => {
+            let mut n = 0;
+            let mut r = Reader::new(b);
+            while let Some((num, p)) = r.next()? {
+                if let (1, Payload::Varint(v)) = (num, p) {
+                    n = v as i64;
+                }
+            }
+            Some(Value::String(format!("{}ns", n)))
+        }
+        Wire::Strings => {
+            let mut a = Vec::new();
+            let mut r = Reader::new(b);
+            while let Some((num, p)) = r.next()? {
+                if let (1, Payload::Bytes(s)) = (num, p) {
+                    a.push(Value::String(text(s)));
+                }
+            }
+            Some(Value::Array(a))
+        }
+        Wire::SchemaOrBool(t) | Wire::SchemaOrArray(t) | Wire::SchemaOrStrings(t) => {
+            schema_or(f.wire, t, b, depth)?
+        }
+        _ => return Err(wrong(f)),
+    })
+}
+
+/// `JSONSchemaPropsOrBool`, `OrArray`, `OrStringArray`.
+fn schema_or(w: Wire, t: TypeId, b: &[u8], depth: usize) -> R<Option<Value>> {
+    let (mut allows, mut schema, mut list) = (false, None, Vec::new());
+    let mut r = Reader::new(b);
+    let decode = |b: &[u8]| -> R<Value> {
+        let mut m = Map::new();
+        message(b, t, t.facts().proto, &mut m, depth + 2)?;
+        finish(&mut m, t);
+        Ok(Value::Object(m))
+    };
+    while let Some((num, p)) = r.next()? {
+        match (w, num, p) {
+            (Wire::SchemaOrBool(_), 1, Payload::Varint(v)) => allows = v != 0,
+            (Wire::SchemaOrBool(_), 2, Payload::Bytes(b)) | (_, 1, Payload::Bytes(b)) => {
+                schema = Some(decode(b)?)
+            }
+            (Wire::SchemaOrArray(_), 2, Payload::Bytes(b)) => list.push(decode(b)?),
+            (Wire::SchemaOrStrings(_), 2, Payload::Bytes(b)) => list.push(Value::String(text(b))),
+            _ => {}
+        }
+    }
+    Ok(match w {
+        Wire::SchemaOrBool(_) => Some(schema.unwrap_or(Value::Bool(allows))),
+        _ if !list.is_empty() => Some(Value::Array(list)),
+        _ => schema,
+    })
+}
+
+/// The last bytes field of this number.
+pub(crate) fn last_bytes(b: &[u8], wanted: u32) -> R<Option<&[u8]>> {
+    let mut found = None;
+    let mut r = Reader::new(b);
+    while let Some((num, p)) = r.next()? {
+        if num == wanted {
+            let Payload::Bytes(b) = p else { return Err(DecodeError("proto: wrong wireType".into())) };
+            found = Some(b);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) enum IntOrString<'a> {
+    Int(i32),
+    Str(&'a [u8]),
+}
+pub(crate) fn int_or_string(b: &[u8]) -> R<IntOrString<'_>> {
+    let (mut ty, mut i, mut s) = (0, 0, &b""[..]);
+    let mut r = Reader::new(b);
+    while let Some((num, p)) = r.next()? {
+        match (num, p) {
+            (1, Payload::Varint(v)) => ty = v as i64,
+            (2, Payload::Varint(v)) => i = v as i32,
+            (3, Payload::Bytes(b)) => s = b,
+            _ => {}
+        }
+    }
+    match ty {
+        0 => Ok(IntOrString::Int(i)),
+        1 => Ok(IntOrString::Str(s)),
+        _ => Err(DecodeError("impossible IntOrString.Type".into())),
+    }
+}
+
+/// A time; `None` for the zero time. Whole seconds unless `micro`.
+pub(crate) fn time(b: &[u8], micro: bool) -> R<Option<Timestamp>> {
+    if b.is_empty() {
+        return Ok(None);
+    }
+    let (mut seconds, mut nanos) = (0i64, 0i32);
+    let mut r = Reader::new(b);
+    while let Some((num, p)) = r.next()? {
+        match (num, p) {
+            (1, Payload::Varint(v)) => seconds = v as i64,
+            (2, Payload::Varint(v)) => nanos = v as i32,
+            _ => {}
+        }
+    }
+    // The years 1 to 9999: others have no JSON form that can be read again.
+    if !(meta::time::GO_ZERO_SECONDS..=253_402_300_799).contains(&seconds) {
+        return Err(DecodeError("time is out of range".into()));
+    }
+    let nanos = if micro { u32::try_from(nanos).ok().filter(|n| *n < 1_000_000_000) } else { Some(0) };
+    let Some(nanos) = nanos else { return Err(DecodeError("time is out of range".into())) };
+    let t = Timestamp { seconds, nanos };
+    Ok((!t.is_go_zero()).then_some(t))
+}
