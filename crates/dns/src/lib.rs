@@ -1,1 +1,7 @@
 //! Cluster DNS: the UDP and TCP loop around dnsplan.
+
+pub mod forward;
+pub mod message;
+pub mod server;
+
+pub use server::{Config, Error, run};
