@@ -12,7 +12,7 @@ use lexer::Lexer;
 use source::{Source, Untyped, ValueSource};
 
 pub(crate) use decode::{fill, zero_element};
-pub(crate) use encode::{absent_is_silent, key, omitted, zero};
+pub(crate) use encode::{absent_is_silent, key, omitted, one, zero};
 pub use write::{to_string, to_vec, write_value};
 
 /// Decodes an object of a built-in type. Values of a wrong JSON type are an error with upstream's Go-like text; unknown
@@ -79,6 +79,38 @@ pub fn peek(bytes: &[u8]) -> Result<(String, String), DecodeError> {
     }
     src.end()?;
     Ok((api_version, kind))
+}
+/// Copies JSON with another `metadata.resourceVersion` (empty: none).
+pub(crate) fn with_version(bytes: &[u8], version: &str, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    lexer::with_version(bytes, version, out)
+}
+/// Calls `f` with the members of one object-valued member, reading over everything else.
+pub(crate) fn members(bytes: &[u8], name: &str, f: &mut dyn FnMut(&str, Value)) -> Result<(), DecodeError> {
+    let mut src = Lexer::new(bytes);
+    if !matches!(src.value()?, source::Ev::Obj) {
+        return Err(DecodeError("not a JSON object".into()));
+    }
+    let mut first = true;
+    while let Some(k) = src.key(first)? {
+        first = false;
+        if k != name {
+            src.skip(1)?;
+            continue;
+        }
+        let ev = src.value()?;
+        if !matches!(ev, source::Ev::Obj) {
+            src.rest(&ev, 1)?;
+            continue;
+        }
+        let mut first = true;
+        while let Some(k) = src.key(first)? {
+            first = false;
+            let ev = src.value()?;
+            let v = Untyped { report: false, duplicates: Vec::new() }.build(&mut src, ev, 2)?;
+            f(&k, v);
+        }
+    }
+    src.end()
 }
 /// Appends the object in upstream's order: kind, apiVersion, then fields in Go struct order, required zero values filled in.
 pub fn encode(v: &Value, ty: TypeId, out: &mut Vec<u8>) {

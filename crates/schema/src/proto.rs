@@ -8,6 +8,8 @@ use crate::{DecodeError, TypeId, Value};
 use serde::de::DeserializeOwned;
 use wire::{Payload, Reader};
 
+pub(crate) use decode::{IntOrString, int_or_string, last_bytes, one, text, time};
+
 /// What precedes an object in protobuf: `k8s\0`.
 pub const MAGIC: [u8; 4] = *b"k8s\0";
 

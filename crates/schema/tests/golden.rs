@@ -106,3 +106,29 @@ fn json_and_protobuf_round_trip() {
         assert_eq!(json::canonicalize(untyped, f.ty).unwrap().value, from_proto, "{}", f.name);
     }
 }
+
+#[test]
+fn the_stream_says_what_the_tree_says() {
+    for f in fixtures() {
+        let e = proto::unwrap(&f.pb).unwrap();
+        let v = proto::decode(e.raw, f.ty).unwrap();
+        let rv = v["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        let mut out = Vec::new();
+        schema::transcode::proto_to_json(e.raw, f.ty, Some((&f.kind, &f.api_version)), &rv, &mut out)
+            .unwrap();
+        same(&f.name, "the stream", &out, &f.json);
+        let mut tree = Vec::new();
+        json::encode(&v, f.ty, &mut tree);
+        out.clear();
+        schema::transcode::proto_to_json(e.raw, f.ty, None, &rv, &mut out).unwrap();
+        same(&f.name, "the stream without a head", &out, &tree);
+        if v.get("metadata").is_some_and(|m| m.get("uid").is_some()) {
+            out.clear();
+            schema::transcode::proto_with_version(e.raw, &rv, &mut out).unwrap();
+            same(&f.name, "the version spliced in", &out, e.raw);
+            let h = schema::Header::from_proto(e.raw).unwrap();
+            assert_eq!(h, schema::Header::from_value(&v), "{}", f.name);
+            assert_eq!(h, schema::Header::from_json(&f.json).unwrap(), "{}", f.name);
+        }
+    }
+}

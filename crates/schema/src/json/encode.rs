@@ -138,7 +138,7 @@ fn field(f: &Field, v: &Value, out: &mut Vec<u8>) {
     }
 }
 
-fn one(w: Wire, v: &Value, out: &mut Vec<u8>) {
+pub(crate) fn one(w: Wire, v: &Value, out: &mut Vec<u8>) {
     match (w, v) {
         (Wire::Struct(t), Value::Object(m))
         | (Wire::SchemaOrBool(t) | Wire::SchemaOrArray(t) | Wire::SchemaOrStrings(t), Value::Object(m)) => {

@@ -355,3 +355,59 @@ pub(super) fn compact(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> 
     pass(&mut x, 0, &mut Some(out))?;
     x.end()
 }
+
+/// Copies an object with another `metadata.resourceVersion`. The metadata's own one, wherever it stands, is left out and
+/// the new one written first.
+pub(super) fn with_version(bytes: &[u8], version: &str, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let not_object = || DecodeError("not a JSON object".into());
+    let mut x = Lexer::new(bytes);
+    if !matches!(x.value()?, Ev::Obj) {
+        return Err(not_object());
+    }
+    let mut first = true;
+    while let Some(k) = x.key(first)? {
+        first = false;
+        if k != "metadata" {
+            x.skip(1)?;
+            continue;
+        }
+        if !matches!(x.value()?, Ev::Obj) {
+            return Err(not_object());
+        }
+        out.extend_from_slice(&bytes[..x.i]);
+        if !version.is_empty() {
+            out.extend_from_slice(b"\"resourceVersion\":");
+            super::write::string(version, out);
+        }
+        let mut written = !version.is_empty();
+        let mut first = true;
+        loop {
+            x.peek();
+            if !first && x.b.get(x.i) == Some(&b',') {
+                x.i += 1;
+                if x.peek() == Some(b'}') {
+                    return Err(x.bad("looking for beginning of object key string"));
+                }
+                // The key's comma is ours to write.
+                first = true;
+            }
+            let start = x.i;
+            let Some(k) = x.key(first)? else {
+                out.extend_from_slice(&bytes[start..]);
+                return Ok(());
+            };
+            first = false;
+            let keep = k != "resourceVersion";
+            x.skip(2)?;
+            if keep {
+                if written {
+                    out.push(b',');
+                }
+                written = true;
+                out.extend_from_slice(&bytes[start..x.i]);
+            }
+        }
+    }
+    out.extend_from_slice(bytes);
+    Ok(())
+}

@@ -109,7 +109,7 @@ pub(crate) fn text(b: &[u8]) -> String {
 }
 
 /// One value; `None` where JSON would show null.
-fn one(f: &'static Field, p: Payload<'_>, depth: usize) -> R<Option<Value>> {
+pub(crate) fn one(f: &'static Field, p: Payload<'_>, depth: usize) -> R<Option<Value>> {
     Ok(Some(match (f.wire, p) {
         (Wire::String, Payload::Bytes(b)) => Value::String(text(b)),
         (Wire::Struct(t), Payload::Bytes(b)) => {

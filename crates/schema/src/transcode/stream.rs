@@ -1,0 +1,374 @@
+//! Protobuf to JSON in one pass over each message: first where its fields are, then the fields in Go struct order.
+
+use crate::facts::{Card, Field, Wire, fields, proto_node};
+use crate::json::{absent_is_silent, key, write, zero};
+use crate::proto::wire::{Payload, Reader};
+use crate::proto::{IntOrString, int_or_string, last_bytes, time};
+use crate::{DecodeError, MAX_DEPTH, TypeId, json};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Why the stream ended.
+pub(super) enum Stop {
+    Error(DecodeError),
+    /// The message is in an order that a stream cannot follow.
+    Irregular,
+}
+impl From<DecodeError> for Stop {
+    fn from(e: DecodeError) -> Self {
+        Self::Error(e)
+    }
+}
+type R<T> = Result<T, Stop>;
+
+/// No type has more fields.
+const MAX_FIELDS: usize = 48;
+const NOT_THERE: u32 = u32::MAX;
+
+/// Where each field of a message begins (its tag), as an offset into the whole.
+struct Index {
+    at: [u32; MAX_FIELDS],
+    /// Where the message that holds it ends.
+    end: [u32; MAX_FIELDS],
+}
+
+pub(super) struct Stream<'a, 'o> {
+    pub(super) raw: &'a [u8],
+    pub(super) head: Option<(&'a str, &'a str)>,
+    pub(super) resource_version: &'a str,
+    pub(super) out: &'o mut Vec<u8>,
+}
+
+fn wrong(f: &Field) -> Stop {
+    Stop::Error(DecodeError(format!("proto: wrong wireType for field {}", f.name)))
+}
+
+impl<'a> Stream<'a, '_> {
+    pub(super) fn object(&mut self, ty: TypeId) -> R<()> {
+        if u32::try_from(self.raw.len()).is_err() {
+            return Err(Stop::Irregular);
+        }
+        self.message(self.raw, ty, 0, Place::Root)
+    }
+
+    fn offset(&self, part: &[u8]) -> usize {
+        part.as_ptr() as usize - self.raw.as_ptr() as usize
+    }
+
+    /// Notes where the fields are. A field that comes again after another one is irregular.
+    fn index(&self, msg: &[u8], ty: TypeId, node: u16, ix: &mut Index, depth: usize) -> R<()> {
+        if depth >= MAX_DEPTH {
+            return Err(Stop::Error(DecodeError("exceeded max depth".into())));
+        }
+        let slots = proto_node(node).slots;
+        let fs = fields(ty);
+        let base = self.offset(msg);
+        let end = (base + msg.len()) as u32;
+        let mut r = Reader::new(msg);
+        let mut last = 0u16;
+        loop {
+            let at = r.i;
+            let Some((num, p)) = r.next()? else { return Ok(()) };
+            let slot = slots.get(num as usize).copied().unwrap_or(0);
+            if slot == 0 {
+                last = 0;
+                continue;
+            }
+            if slot & 0x8000 != 0 {
+                let Payload::Bytes(b) = p else { return Err(Stop::Irregular) };
+                if last == slot {
+                    return Err(Stop::Irregular);
+                }
+                self.index(b, ty, slot & 0x7fff, ix, depth + 1)?;
+            } else {
+                let i = usize::from(slot) - 1;
+                if ix.at[i] == NOT_THERE {
+                    ix.at[i] = (base + at) as u32;
+                    ix.end[i] = end;
+                } else if last != slot || fs[i].card == Card::One {
+                    return Err(Stop::Irregular);
+                }
+            }
+            last = slot;
+        }
+    }
+
+    fn message(&mut self, msg: &'a [u8], ty: TypeId, depth: usize, place: Place) -> R<()> {
+        let fs = fields(ty);
+        if fs.len() > MAX_FIELDS {
+            return Err(Stop::Irregular);
+        }
+        let mut ix = Index { at: [NOT_THERE; MAX_FIELDS], end: [0; MAX_FIELDS] };
+        self.index(msg, ty, ty.facts().proto, &mut ix, depth)?;
+        self.out.push(b'{');
+        let mut first = true;
+        for (i, f) in fs.iter().enumerate() {
+            if !matches!(place, Place::Inner) && self.replaced(f, place, &mut first) {
+                continue;
+            }
+            let mark = self.out.len();
+            if !first {
+                self.out.push(b',');
+            }
+            key(f.name, self.out);
+            let there = if ix.at[i] == NOT_THERE {
+                false
+            } else {
+                let all = self.raw;
+                let rest = &all[ix.at[i] as usize..ix.end[i] as usize];
+                let inner = if matches!(place, Place::Root) && f.name == "metadata" {
+                    Place::Meta
+                } else {
+                    Place::Inner
+                };
+                self.field(f, rest, depth, inner)?
+            };
+            if !there {
+                if absent_is_silent(f) {
+                    self.out.truncate(mark);
+                    continue;
+                }
+                zero(f, self.out);
+            }
+            first = false;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Fields whose value comes from outside: kind and apiVersion, and the metadata's resourceVersion.
+    fn replaced(&mut self, f: &Field, place: Place, first: &mut bool) -> bool {
+        let value = match (place, f.name, self.head) {
+            (Place::Root, "kind", Some((kind, _))) if f.path.is_empty() => kind,
+            (Place::Root, "apiVersion", Some((_, api_version))) if f.path.is_empty() => api_version,
+            (Place::Meta, "resourceVersion", _) => self.resource_version,
+            _ => return false,
+        };
+        if !value.is_empty() {
+            if !*first {
+                self.out.push(b',');
+            }
+            *first = false;
+            key(f.name, self.out);
+            write::string(value, self.out);
+        }
+        true
+    }
+
+    /// Appends the value of a field that begins at `rest`; false when JSON does not show it (nothing is appended then).
+    fn field(&mut self, f: &'static Field, rest: &'a [u8], depth: usize, place: Place) -> R<bool> {
+        let mut r = Reader::new(rest);
+        let Some((num, p)) = r.next()? else { return Ok(false) };
+        match f.card {
+            Card::One => {
+                if f.omit_empty && !f.pointer && scalar_zero(f.wire, p) {
+                    return Ok(false);
+                }
+                self.one(f, p, depth, place)
+            }
+            Card::List => {
+                self.out.push(b'[');
+                let mut p = p;
+                let mut first = true;
+                loop {
+                    match (f.wire, p) {
+                        (Wire::Int32 | Wire::Int64 | Wire::Bool, Payload::Bytes(_)) => {
+                            return Err(Stop::Irregular);
+                        }
+                        _ => {}
+                    }
+                    if !first {
+                        self.out.push(b',');
+                    }
+                    first = false;
+                    self.element(f, p, depth)?;
+                    match r.next()? {
+                        Some((n, next)) if n == num => p = next,
+                        _ => break,
+                    }
+                }
+                self.out.push(b']');
+                Ok(true)
+            }
+            Card::Map => {
+                self.map(f, num, p, &mut r, depth)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn map(
+        &mut self,
+        f: &'static Field,
+        num: u32,
+        first: Payload<'a>,
+        r: &mut Reader<'a>,
+        depth: usize,
+    ) -> R<()> {
+        let mut entries: Vec<(&'a [u8], Option<Payload<'a>>)> = Vec::with_capacity(8);
+        let mut p = first;
+        loop {
+            let Payload::Bytes(b) = p else { return Err(wrong(f)) };
+            let (mut k, mut v) = (&b""[..], None);
+            let mut e = Reader::new(b);
+            while let Some((n, p)) = e.next()? {
+                match (n, p) {
+                    (1, Payload::Bytes(b)) => k = b,
+                    (2, p) => v = Some(p),
+                    _ => {}
+                }
+            }
+            entries.push((k, v));
+            match r.next()? {
+                Some((n, next)) if n == num => p = next,
+                _ => break,
+            }
+        }
+        if !entries.is_sorted_by(|a, b| a.0 < b.0) {
+            // Of equal keys the last one holds.
+            entries.reverse();
+            entries.sort_by_key(|e| e.0);
+            entries.dedup_by_key(|e| e.0);
+        }
+        self.out.push(b'{');
+        for (i, (k, v)) in entries.into_iter().enumerate() {
+            if i > 0 {
+                self.out.push(b',');
+            }
+            self.string(k);
+            self.out.push(b':');
+            match v {
+                Some(p) => self.element(f, p, depth)?,
+                None => self.zero_element(f),
+            }
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn element(&mut self, f: &'static Field, p: Payload<'a>, depth: usize) -> R<()> {
+        if !self.one(f, p, depth, Place::Inner)? {
+            self.zero_element(f);
+        }
+        Ok(())
+    }
+    fn zero_element(&mut self, f: &'static Field) {
+        match f.wire {
+            Wire::Struct(t) => json::encode(&crate::Value::Null, t, self.out),
+            w => write::write_value(&json::zero_element(w), self.out),
+        }
+    }
+    fn string(&mut self, b: &[u8]) {
+        match std::str::from_utf8(b) {
+            Ok(s) => write::string(s, self.out),
+            Err(_) => write::string(&String::from_utf8_lossy(b), self.out),
+        }
+    }
+
+    /// Appends one value; false (and nothing appended) where JSON has null.
+    fn one(&mut self, f: &'static Field, p: Payload<'a>, depth: usize, place: Place) -> R<bool> {
+        match (f.wire, p) {
+            (Wire::String, Payload::Bytes(b)) => self.string(b),
+            (Wire::Struct(t), Payload::Bytes(b)) => self.message(b, t, depth + 1, place)?,
+            (Wire::Bool, Payload::Varint(v)) => {
+                self.out.extend_from_slice(if v != 0 { b"true" } else { b"false" });
+            }
+            (Wire::Int32, Payload::Varint(v)) => write::int(i64::from(v as i32), self.out),
+            (Wire::Int64, Payload::Varint(v)) => write::int(v as i64, self.out),
+            (Wire::Bytes, Payload::Bytes(b)) => {
+                self.out.push(b'"');
+                let at = self.out.len();
+                self.out.resize(at + b.len().div_ceil(3) * 4, 0);
+                if STANDARD.encode_slice(b, &mut self.out[at..]).is_err() {
+                    return Err(Stop::Irregular);
+                }
+                self.out.push(b'"');
+            }
+            (Wire::Time, Payload::Bytes(b)) => match time(b, false)? {
+                None => return Ok(false),
+                Some(t) => {
+                    self.out.push(b'"');
+                    t.write_rfc3339(self.out);
+                    self.out.push(b'"');
+                }
+            },
+            (Wire::MicroTime, Payload::Bytes(b)) => match time(b, true)? {
+                None => return Ok(false),
+                Some(t) => {
+                    self.out.push(b'"');
+                    t.write_rfc3339_micro(self.out);
+                    self.out.push(b'"');
+                }
+            },
+            (Wire::Quantity, Payload::Bytes(b)) => match last_bytes(b, 1)? {
+                None | Some(b"") => self.out.extend_from_slice(b"\"0\""),
+                Some(s) => self.quantity(s)?,
+            },
+            (Wire::IntOrString, Payload::Bytes(b)) => match int_or_string(b)? {
+                IntOrString::Int(i) => write::int(i64::from(i), self.out),
+                IntOrString::Str(s) => self.string(s),
+            },
+            (Wire::Raw, Payload::Bytes(b)) => match last_bytes(b, 1)? {
+                None | Some(b"") => return Ok(false),
+                Some(raw) => {
+                    let at = self.out.len();
+                    json::compact(raw, self.out)?;
+                    if self.out.len() == at + 4 && self.out.ends_with(b"null") {
+                        self.out.truncate(at);
+                        return Ok(false);
+                    }
+                }
+            },
+            (_, Payload::Bytes(_)) | (Wire::Double, _) => return self.rare(f, p, depth),
+            _ => return Err(wrong(f)),
+        }
+        Ok(true)
+    }
+
+    fn quantity(&mut self, s: &[u8]) -> R<()> {
+        // Small plain numbers need no look.
+        let plain = s.len() < 10 && s[0] != b'0' && s.iter().all(u8::is_ascii_digit) && !s.ends_with(b"000");
+        if plain {
+            self.out.push(b'"');
+            self.out.extend_from_slice(s);
+            self.out.push(b'"');
+            return Ok(());
+        }
+        let s = String::from_utf8_lossy(s);
+        let q = meta::quantity::normalize(&s).map_err(DecodeError)?;
+        write::string(&q, self.out);
+        Ok(())
+    }
+
+    /// Types that few objects have: by way of a value.
+    #[cold]
+    fn rare(&mut self, f: &'static Field, p: Payload<'a>, depth: usize) -> R<bool> {
+        match crate::proto::one(f, p, depth)? {
+            None | Some(crate::Value::Null) => Ok(false),
+            Some(v) => {
+                json::one(f.wire, &v, self.out);
+                Ok(true)
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Root,
+    /// The metadata of the root.
+    Meta,
+    Inner,
+}
+
+/// Whether `omitempty` leaves this value out.
+fn scalar_zero(w: Wire, p: Payload<'_>) -> bool {
+    match (w, p) {
+        (Wire::String | Wire::Bytes, Payload::Bytes(b)) => b.is_empty(),
+        (Wire::Bool, Payload::Varint(v)) | (Wire::Int64, Payload::Varint(v)) => v == 0,
+        (Wire::Int32, Payload::Varint(v)) => v as i32 == 0,
+        (Wire::Double, Payload::Fixed64(v)) => f64::from_bits(v) == 0.0,
+        (Wire::Strings, Payload::Bytes(b)) => b.is_empty(),
+        _ => false,
+    }
+}
