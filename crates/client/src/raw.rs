@@ -71,7 +71,7 @@ pub struct RawList {
 pub type RawStream = BoxStream<'static, Result<RawEvent, Error>>;
 
 /// What to list and watch.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ListWatch {
     pub group: String,
     pub version: String,
@@ -80,6 +80,8 @@ pub struct ListWatch {
     pub namespace: String,
     pub label_selector: String,
     pub field_selector: String,
+    /// Only the header of objects is of interest: a network transport asks for `PartialObjectMetadata`.
+    pub metadata_only: bool,
 }
 
 /// Carries requests to an API server: over the network, or into the one in this process.

@@ -1,0 +1,206 @@
+//! Events about objects (client-go `tools/record`): bounded, merged with those before, rate limited, written in the
+//! background. Recording never waits and never fails.
+
+mod correlator;
+
+use crate::informer::Key;
+use crate::typed::{Client, Kind, PatchKind};
+use correlator::{Correlator, Verdict};
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use runtime::Runtime;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How many events may wait to be written; more are dropped.
+const WAITING: usize = 1000;
+const ATTEMPTS: u32 = 12;
+
+/// The object an event is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ObjectRef {
+    pub api_version: String,
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub resource_version: String,
+    pub field_path: String,
+}
+
+impl ObjectRef {
+    pub fn of<K: Kind>(o: &K) -> Self {
+        let m = o.metadata();
+        Self {
+            api_version: K::API_VERSION.into(),
+            kind: K::KIND.into(),
+            namespace: m.namespace.clone().unwrap_or_default(),
+            name: m.name.clone().unwrap_or_default(),
+            uid: m.uid.clone().unwrap_or_default(),
+            resource_version: m.resource_version.clone().unwrap_or_default(),
+            field_path: String::new(),
+        }
+    }
+    /// Of a kind known by name only, as for nodes of which only the name matters.
+    pub fn named(api_version: &str, kind: &str, key: &Key, uid: &str) -> Self {
+        Self {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            uid: uid.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Records events for one component. Cheap to clone.
+#[derive(Clone)]
+pub struct EventRecorder {
+    queue: Option<mpsc::Sender<Event>>,
+    clock: runtime::Clock,
+    component: String,
+    host: String,
+}
+
+impl EventRecorder {
+    /// Starts the writer.
+    pub fn new(client: Client, rt: &Runtime, component: &str, host: &str) -> Self {
+        let (tx, rx) = mpsc::channel(WAITING);
+        rt.spawn_until_stop("event-writer", write(client, rx));
+        Self { queue: Some(tx), clock: rt.clock.clone(), component: component.into(), host: host.into() }
+    }
+    /// One that drops everything.
+    pub fn none() -> Self {
+        Self { queue: None, clock: runtime::Clock::system(), component: String::new(), host: String::new() }
+    }
+    /// Records `type` `Normal` or `Warning`.
+    pub fn event(&self, about: &ObjectRef, kind: &str, reason: &str, message: impl Into<String>) {
+        self.annotated(about, kind, reason, message, &[]);
+    }
+    pub fn normal<K: Kind>(&self, about: &K, reason: &str, message: impl Into<String>) {
+        self.event(&ObjectRef::of(about), "Normal", reason, message);
+    }
+    pub fn warning<K: Kind>(&self, about: &K, reason: &str, message: impl Into<String>) {
+        self.event(&ObjectRef::of(about), "Warning", reason, message);
+    }
+    /// With annotations.
+    pub fn annotated(
+        &self,
+        about: &ObjectRef,
+        kind: &str,
+        reason: &str,
+        message: impl Into<String>,
+        annotations: &[(&str, &str)],
+    ) {
+        let Some(queue) = &self.queue else { return };
+        let nanos = self.clock.unix_nanos();
+        let now = Timestamp::from_nanosecond(i128::from(nanos)).map(Time).ok();
+        let namespace = if about.namespace.is_empty() { "default" } else { &about.namespace };
+        let text = |s: &str| Some(s.to_owned()).filter(|s| !s.is_empty());
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{}.{nanos:x}", about.name)),
+                namespace: Some(namespace.to_owned()),
+                annotations: (!annotations.is_empty())
+                    .then(|| annotations.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
+                ..ObjectMeta::default()
+            },
+            involved_object: ObjectReference {
+                api_version: text(&about.api_version),
+                kind: text(&about.kind),
+                namespace: text(&about.namespace),
+                name: text(&about.name),
+                uid: text(&about.uid),
+                resource_version: text(&about.resource_version),
+                field_path: text(&about.field_path),
+            },
+            reason: Some(reason.to_owned()),
+            message: Some(message.into()),
+            first_timestamp: now.clone(),
+            last_timestamp: now,
+            count: Some(1),
+            type_: Some(kind.to_owned()),
+            source: Some(EventSource { component: text(&self.component), host: text(&self.host) }),
+            reporting_component: text(&self.component),
+            reporting_instance: text(&self.host),
+            ..Event::default()
+        };
+        if queue.try_send(event).is_err() {
+            tracing::debug!(reason, "too many events wait to be written: one is dropped");
+        }
+    }
+}
+
+async fn write(client: Client, mut queue: mpsc::Receiver<Event>) {
+    let mut correlator = Correlator::default();
+    while let Some(event) = queue.recv().await {
+        let now = event.last_timestamp.as_ref().map_or(0, |t| t.0.as_second());
+        let (key, verdict) = correlator.judge(event, now);
+        let Some(written) = send(&client, verdict).await else { continue };
+        correlator.written(&key, &written);
+    }
+}
+
+async fn send(client: &Client, verdict: Verdict) -> Option<Event> {
+    for attempt in 1..=ATTEMPTS {
+        let result = match &verdict {
+            Verdict::Drop => return None,
+            Verdict::Create(e) => client.create(e.as_ref()).await,
+            Verdict::Patch { event, patch } => {
+                let (ns, name) = (event.metadata.namespace.as_deref(), event.metadata.name.as_deref());
+                match client.patch(ns, name.unwrap_or_default(), "", PatchKind::Strategic, patch).await {
+                    // It is kept for an hour only: begin anew.
+                    Err(e) if e.is_not_found() => client.create(event.as_ref()).await,
+                    other => other,
+                }
+            }
+        };
+        match result {
+            Ok(e) => return Some(e),
+            Err(e) if e.status().is_some_and(|s| s.code < 500 && s.code != 429) => {
+                tracing::debug!("the server refused an event: {e}");
+                return None;
+            }
+            Err(e) if attempt == ATTEMPTS => tracing::debug!("giving up on an event: {e}"),
+            Err(_) => tokio::time::sleep(crate::rand::jitter(Duration::from_secs(5), 1.0)).await,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeApi;
+    use crate::typed::ListParams;
+    use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn repeated_events_become_counts() {
+        let api = FakeApi::new();
+        let client = Client::new(Arc::new(api.clone()));
+        let rt = Runtime { clock: runtime::Clock::fixed(1_000_000_000_000), ..Runtime::new() };
+        let rec = EventRecorder::new(client.clone(), &rt, "tester", "h");
+        let about = ObjectRef {
+            kind: "Pod".into(),
+            namespace: "ns".into(),
+            name: "p".into(),
+            ..ObjectRef::default()
+        };
+        for _ in 0..3 {
+            rec.event(&about, "Normal", "Started", "it runs");
+            rt.clock.advance(Duration::from_secs(1));
+        }
+        rec.event(&about, "Normal", "Started", "another");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let all: Vec<Event> = client.list(Some("ns"), &ListParams::default()).await.unwrap();
+        let mut got: Vec<_> = all.iter().map(|e| (e.message.as_deref().unwrap(), e.count.unwrap())).collect();
+        got.sort_unstable();
+        assert_eq!(got, [("another", 1), ("it runs", 3)]);
+        let e = all.iter().find(|e| e.count == Some(3)).unwrap();
+        assert_eq!(e.first_timestamp.as_ref().unwrap().0.as_second(), 1000);
+        assert_eq!(e.last_timestamp.as_ref().unwrap().0.as_second(), 1002);
+    }
+}

@@ -1,0 +1,238 @@
+//! Leader election over a Lease (client-go `tools/leaderelection`).
+
+use crate::typed::Client;
+use crate::{Error, rand};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use runtime::Runtime;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Who competes for what.
+#[derive(Clone)]
+pub struct LeaderElection {
+    pub client: Client,
+    pub namespace: String,
+    pub name: String,
+    /// Unique among the candidates: host name and a random part.
+    pub identity: String,
+    /// How long a leader that was not heard of stays leader.
+    pub lease_duration: Duration,
+    /// How long a leader tries to renew before it gives up.
+    pub renew_deadline: Duration,
+    pub retry_period: Duration,
+}
+
+impl LeaderElection {
+    /// With upstream's times: 15, 10 and 2 seconds.
+    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
+        Self {
+            client,
+            namespace: namespace.into(),
+            name: name.into(),
+            identity: identity.into(),
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+    /// An identity for this process.
+    pub fn identity_for(host: &str) -> String {
+        format!("{host}_{:016x}{:016x}", rand::next(), rand::next())
+    }
+
+    /// Waits to become leader, runs `lead`, and ends when that ends, leadership is lost or the runtime stops; in the
+    /// last case the lease is released. Answers whether `lead` ended by itself or the runtime stopped (`false`:
+    /// leadership was lost, and the caller should end its process or start anew).
+    pub async fn run(self, rt: &Runtime, lead: impl Future<Output = ()>) -> bool {
+        let mut seen = Observed::default();
+        tokio::select! {
+            () = self.acquire(rt, &mut seen) => {}
+            () = rt.stopping() => return true,
+        }
+        tracing::info!(lease = self.name, identity = self.identity, "became leader");
+        let kept = tokio::select! {
+            () = lead => true,
+            () = rt.stopping() => true,
+            () = self.keep(rt, &mut seen) => false,
+        };
+        if kept {
+            if let Err(e) = self.release(rt, &seen).await {
+                tracing::debug!(lease = self.name, "releasing the lease: {e}");
+            }
+        } else {
+            tracing::error!(lease = self.name, "leader election lost");
+        }
+        kept
+    }
+
+    async fn acquire(&self, rt: &Runtime, seen: &mut Observed) {
+        loop {
+            match self.try_once(rt, seen).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(e) => tracing::debug!(lease = self.name, "acquiring the lease: {e}"),
+            }
+            tokio::time::sleep(rand::jitter(self.retry_period, 1.2)).await;
+        }
+    }
+    /// Ends when the lease could not be renewed in time.
+    async fn keep(&self, rt: &Runtime, seen: &mut Observed) {
+        loop {
+            let renew = async {
+                loop {
+                    match self.try_once(rt, seen).await {
+                        Ok(true) => return true,
+                        Ok(false) => return false,
+                        Err(e) => tracing::debug!(lease = self.name, "renewing the lease: {e}"),
+                    }
+                    tokio::time::sleep(self.retry_period).await;
+                }
+            };
+            match tokio::time::timeout(self.renew_deadline, renew).await {
+                Ok(true) => tokio::time::sleep(self.retry_period).await,
+                Ok(false) | Err(_) => return,
+            }
+        }
+    }
+
+    /// One attempt to become or stay leader; answers whether this candidate is.
+    async fn try_once(&self, rt: &Runtime, seen: &mut Observed) -> Result<bool, Error> {
+        let now = MicroTime(timestamp(rt));
+        let found: Lease = match self.client.get(Some(&self.namespace), &self.name).await {
+            Ok(l) => l,
+            Err(e) if e.is_not_found() => {
+                let lease = Lease {
+                    metadata: ObjectMeta {
+                        name: Some(self.name.clone()),
+                        namespace: Some(self.namespace.clone()),
+                        ..ObjectMeta::default()
+                    },
+                    spec: Some(self.spec(&now, &now, 0)),
+                };
+                seen.note(self.client.create(&lease).await?);
+                return Ok(true);
+            }
+            Err(e) => return Err(e),
+        };
+        let spec = found.spec.clone().unwrap_or_default();
+        seen.note(found.clone());
+        let holder = spec.holder_identity.clone().unwrap_or_default();
+        let mine = holder == self.identity;
+        // Judged by when this process saw the lease change, not by the clock of the holder.
+        let stated = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
+        let valid = stated.map_or(self.lease_duration, Duration::from_secs);
+        if !mine && !holder.is_empty() && seen.at.is_some_and(|at| at.elapsed() < valid) {
+            return Ok(false);
+        }
+        let transitions = spec.lease_transitions.unwrap_or(0);
+        let next = if mine {
+            self.spec(spec.acquire_time.as_ref().unwrap_or(&now), &now, transitions)
+        } else {
+            self.spec(&now, &now, transitions.saturating_add(1))
+        };
+        seen.note(self.client.replace(&Lease { spec: Some(next), ..found }).await?);
+        Ok(true)
+    }
+
+    fn spec(&self, acquired: &MicroTime, now: &MicroTime, transitions: i32) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(self.lease_duration.as_secs()).ok(),
+            acquire_time: Some(acquired.clone()),
+            renew_time: Some(now.clone()),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        }
+    }
+
+    async fn release(&self, rt: &Runtime, seen: &Observed) -> Result<(), Error> {
+        let Some(lease) = &seen.lease else { return Ok(()) };
+        let old = lease.spec.clone().unwrap_or_default();
+        let now = MicroTime(timestamp(rt));
+        let spec = LeaseSpec {
+            holder_identity: Some(String::new()),
+            lease_duration_seconds: Some(1),
+            acquire_time: Some(now.clone()),
+            renew_time: Some(now),
+            ..old
+        };
+        self.client.replace(&Lease { spec: Some(spec), ..lease.clone() }).await.map(drop)
+    }
+}
+
+/// The last lease seen and when its content changed.
+#[derive(Default)]
+struct Observed {
+    lease: Option<Lease>,
+    at: Option<Instant>,
+}
+
+impl Observed {
+    fn note(&mut self, lease: Lease) {
+        if self.lease.as_ref().and_then(|l| l.spec.as_ref()) != lease.spec.as_ref() {
+            self.at = Some(Instant::now());
+        }
+        self.lease = Some(lease);
+    }
+}
+
+fn timestamp(rt: &Runtime) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(rt.clock.unix_nanos())).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeApi;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn election(api: &FakeApi, who: &str) -> LeaderElection {
+        LeaderElection::new(Client::new(Arc::new(api.clone())), "kube-system", "x", who)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_leads_and_another_takes_over() {
+        let api = FakeApi::new();
+        let (rt_a, rt_b) = (Runtime::new(), Runtime::new());
+        let led = Arc::new(AtomicUsize::new(0));
+        for (rt, who, bit) in [(&rt_a, "a", 1), (&rt_b, "b", 2)] {
+            let (e, led, rt2) = (election(&api, who), led.clone(), rt.clone());
+            rt.spawn("elect", async move {
+                e.run(&rt2, async {
+                    led.fetch_add(bit, Ordering::SeqCst);
+                    std::future::pending().await
+                })
+                .await;
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(led.load(Ordering::SeqCst), 1);
+        assert!(rt_a.shutdown(Duration::from_secs(5)).await);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(led.load(Ordering::SeqCst), 3);
+        let l: Lease = Client::new(Arc::new(api)).get(Some("kube-system"), "x").await.unwrap();
+        let spec = l.spec.unwrap();
+        assert_eq!((spec.holder_identity.as_deref(), spec.lease_transitions), (Some("b"), Some(1)));
+        rt_b.shutdown(Duration::from_secs(5)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_cannot_renew_gives_up() {
+        let api = FakeApi::new();
+        let rt = Runtime::new();
+        let (e, fail) = (election(&api, "a"), api.clone());
+        let lost = e
+            .run(&rt, async move {
+                fail.react(|req| {
+                    (req.method() == http::Method::PUT).then(|| meta::Status::unavailable("down"))
+                });
+                std::future::pending().await
+            })
+            .await;
+        assert!(!lost);
+    }
+}
