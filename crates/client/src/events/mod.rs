@@ -181,7 +181,8 @@ mod tests {
     async fn repeated_events_become_counts() {
         let api = FakeApi::new();
         let client = Client::new(Arc::new(api.clone()));
-        let rt = Runtime { clock: runtime::Clock::fixed(1_000_000_000_000), ..Runtime::new() };
+        let mut rt = Runtime::new();
+        rt.clock = runtime::Clock::fixed(1_000_000_000_000);
         let rec = EventRecorder::new(client.clone(), &rt, "tester", "h");
         let about = ObjectRef {
             kind: "Pod".into(),
