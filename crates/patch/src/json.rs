@@ -138,7 +138,9 @@ fn apply(doc: &mut Value, op: &Op<'_>, copied: &mut usize) -> Result<(), String>
             let v = remove(c, &key).map_err(|e| format!("error in move for path: '{key}': {e}"))?;
             let path = op.path(kind)?;
             let (c, key) = parent(doc, path).ok_or_else(|| {
-                format!("move operation does not apply: doc is missing destination path: {path}: missing value")
+                format!(
+                    "move operation does not apply: doc is missing destination path: {path}: missing value"
+                )
             })?;
             add(c, &key, v).map_err(|e| format!("error in move for path: '{path}': {e}"))
         }
@@ -157,7 +159,9 @@ fn apply(doc: &mut Value, op: &Op<'_>, copied: &mut usize) -> Result<(), String>
             }
             let path = op.path(kind)?;
             let (c, key) = parent(doc, path).ok_or_else(|| {
-                format!("copy operation does not apply: doc is missing destination path: {path}: missing value")
+                format!(
+                    "copy operation does not apply: doc is missing destination path: {path}: missing value"
+                )
             })?;
             add(c, &key, v).map_err(|e| format!("error while adding value during copy: {e}"))
         }
@@ -219,8 +223,9 @@ fn unescape(s: &str) -> String {
 
 /// An index into a list of this length, counted from its end when negative.
 fn index(key: &str, len: usize) -> Result<usize, String> {
-    let i: i64 =
-        key.parse().map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", meta::field::quote(key)))?;
+    let i: i64 = key
+        .parse()
+        .map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", meta::field::quote(key)))?;
     let bad = || format!("Unable to access invalid index: {i}: invalid index referenced");
     let at = if i < 0 { i.checked_add(len as i64).ok_or_else(bad)? } else { i };
     usize::try_from(at).ok().filter(|a| *a < len).ok_or_else(bad)

@@ -207,8 +207,7 @@ fn prune(req: &Request<'_>, merged: Value, entries: &[Entry], last: Option<(Stri
     // What this manager did not own before is not its to remove.
     let Some(left) = left.to(req, &version) else { return here.object };
     let left = ensure_named_fields(field_set(&left, node), node);
-    let gone =
-        ensure_named_fields(field_set(&merged, node), node).difference(&left).intersection(&last);
+    let gone = ensure_named_fields(field_set(&merged, node), node).difference(&left).intersection(&last);
     let out = Versioned { api_version: version, object: remove_items(merged, &gone, node) };
     out.to(req, req.api_version).unwrap_or(here.object)
 }

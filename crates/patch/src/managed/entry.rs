@@ -195,7 +195,11 @@ impl Identity<'_> {
 }
 
 /// The entries a write starts from; `None` if the object has no place for any.
-pub(super) fn live_or_sent(live: Option<&Value>, sent: Option<Value>, subresource: bool) -> Option<Vec<Entry>> {
+pub(super) fn live_or_sent(
+    live: Option<&Value>,
+    sent: Option<Value>,
+    subresource: bool,
+) -> Option<Vec<Entry>> {
     let of_live = || live.and_then(|v| decode(v, false).ok()).unwrap_or_default();
     let Some(sent) = sent else { return Some(of_live()) };
     if live == Some(&sent) {
@@ -289,10 +293,7 @@ pub(super) fn encode(mut entries: Vec<Entry>) -> Option<Value> {
         if !e.manager.is_empty() {
             m.insert("manager".into(), e.manager.into());
         }
-        m.insert(
-            "operation".into(),
-            if e.operation == Operation::Apply { "Apply" } else { "Update" }.into(),
-        );
+        m.insert("operation".into(), if e.operation == Operation::Apply { "Apply" } else { "Update" }.into());
         if !e.subresource.is_empty() {
             m.insert("subresource".into(), e.subresource.into());
         }

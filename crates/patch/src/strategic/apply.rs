@@ -170,8 +170,7 @@ fn check_order(list: &[Value], order: &[Value], key: &str) -> Result<(), PatchEr
     for v in list.iter().filter(|v| v.get(DIRECTIVE).is_none() && (key.is_empty() || !is_delete(v))) {
         let found = loop {
             let Some(x) = order_left.next() else { break false };
-            let same =
-                if key.is_empty() { v == x } else { merge_key_of(v, key)? == merge_key_of(x, key)? };
+            let same = if key.is_empty() { v == x } else { merge_key_of(v, key)? == merge_key_of(x, key)? };
             if same {
                 break true;
             }
@@ -300,9 +299,9 @@ fn discard_nulls(v: &mut Value) {
 fn without_directives(v: Value) -> Option<Value> {
     match v {
         Value::Object(m) if m.contains_key(DIRECTIVE) => None,
-        Value::Object(m) => {
-            Some(Value::Object(m.into_iter().filter_map(|(k, v)| Some((k, without_directives(v)?))).collect()))
-        }
+        Value::Object(m) => Some(Value::Object(
+            m.into_iter().filter_map(|(k, v)| Some((k, without_directives(v)?))).collect(),
+        )),
         Value::Array(a) => Some(Value::Array(a.into_iter().filter_map(without_directives).collect())),
         v => Some(v),
     }

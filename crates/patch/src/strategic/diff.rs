@@ -3,8 +3,8 @@
 use super::apply::{self, Options as Merge};
 use super::order::sort_by;
 use super::{
-    DELETE_PRIMITIVES, DIRECTIVE, ELEMENT_ORDER, Items, Object, RETAIN_KEYS, Strategy, element, items_of, lookup,
-    merge_key_of,
+    DELETE_PRIMITIVES, DIRECTIVE, ELEMENT_ORDER, Items, Object, RETAIN_KEYS, Strategy, element, items_of,
+    lookup, merge_key_of,
 };
 use crate::PatchError;
 use schema::Node;
@@ -179,8 +179,8 @@ fn lists(
                 same_order = same_order && merge_key_of(a, key)? == merge_key_of(b, key)?;
             }
             add.append(&mut delete);
-            let wanted = (!o.no_changes && (!add.is_empty() || !same_order))
-                || (!o.no_deletions && !add.is_empty());
+            let wanted =
+                (!o.no_changes && (!add.is_empty() || !same_order)) || (!o.no_deletions && !add.is_empty());
             let mut order = Vec::new();
             if o.element_order && wanted {
                 for v in modified {
@@ -194,8 +194,7 @@ fn lists(
         Items::Scalars => {
             let (add, delete) = lists_of_scalars(original, modified, o);
             let add = sort_by(add, modified, key, Items::Scalars)?;
-            let wanted =
-                (!o.no_deletions && !delete.is_empty()) || (!o.no_changes && original != modified);
+            let wanted = (!o.no_deletions && !delete.is_empty()) || (!o.no_changes && original != modified);
             let order = if o.element_order && wanted { modified.to_vec() } else { Vec::new() };
             Ok(ListDiff { add, delete, order })
         }

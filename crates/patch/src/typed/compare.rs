@@ -158,8 +158,7 @@ impl Both<'_, '_, '_> {
         if self.in_metadata && key == "managedFields" {
             return Ok(());
         }
-        let (node, named) =
-            child(self.node, self.place, key, self.depth == 0).unwrap_or((Node::Any, false));
+        let (node, named) = child(self.node, self.place, key, self.depth == 0).unwrap_or((Node::Any, false));
         let (mut l, mut r) = (l, r);
         if named {
             if l.is_none() && self.l.1.is_some() {
@@ -214,8 +213,7 @@ fn items(
                 }
             }
             (2.., 2..) => {
-                below.changed_here =
-                    ls.len() != rs.len() || !ls.iter().zip(rs).all(|(a, b)| equal(a.1, b.1));
+                below.changed_here = ls.len() != rs.len() || !ls.iter().zip(rs).all(|(a, b)| equal(a.1, b.1));
             }
             (2.., _) => {
                 if let Some((_, b)) = rs.first() {

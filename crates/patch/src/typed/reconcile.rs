@@ -9,10 +9,7 @@ use schema::node::{ListType, Shape};
 use serde_json::Value;
 
 fn atomic(s: &Shape) -> bool {
-    matches!(
-        s,
-        Shape::List(ListType::Atomic) | Shape::Struct { atomic: true } | Shape::Map { atomic: true }
-    )
+    matches!(s, Shape::List(ListType::Atomic) | Shape::Struct { atomic: true } | Shape::Map { atomic: true })
 }
 
 /// The node below, for a field name or (`None`) a list item.
