@@ -302,6 +302,51 @@ mod tests {
     }
 
     #[test]
+    fn protobuf_lists_and_frames() {
+        use k8s_openapi::api::core::v1::Pod;
+        let pod = serde_json::json!({"metadata": {"name": "a", "namespace": "n", "resourceVersion": "7"},
+            "spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "x"}});
+        let ty = |k| schema::facts::type_of("", "v1", k).unwrap();
+        let raw = schema::proto::encode(&pod, ty("Pod"));
+        let list = serde_json::json!({"metadata": {"resourceVersion": "9", "continue": "t"}, "items": [pod]});
+        let list = schema::proto::wrap("v1", "PodList", &schema::proto::encode(&list, ty("PodList")));
+        let mut into = RawList { resource_version: 0, items: Vec::new() };
+        assert_eq!(list_page(&list, &mut into).unwrap(), "t");
+        assert_eq!((into.resource_version, into.items[0].resource_version), (9, 7));
+        let p: Pod = into.items[0].decode().unwrap();
+        assert_eq!(p.spec.unwrap().node_name.as_deref(), Some("x"));
+        assert_eq!(p.metadata.resource_version.as_deref(), Some("7"));
+
+        let event = |ty: &str, object: &[u8]| {
+            let len = |n: usize| {
+                if n < 128 { vec![n as u8] } else { vec![(n & 0x7f) as u8 | 0x80, (n >> 7) as u8] }
+            };
+            let ext = [&[0x0a][..], &len(object.len()), object].concat();
+            let body = [&field(1, ty.as_bytes())[..], &[0x12], &len(ext.len()), &ext].concat();
+            [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat()
+        };
+        let pod = schema::proto::wrap("v1", "Pod", &raw);
+        let gone = serde_json::to_value(Status::expired("old")).unwrap();
+        let gone = schema::proto::wrap("v1", "Status", &schema::proto::encode(&gone, ty("Status")));
+        let all = [event("ADDED", &pod), event("BOOKMARK", &pod), event("ERROR", &gone)].concat();
+        for cut in 0..all.len() {
+            let mut f = Frames::new(Framing::Proto);
+            let mut got = Vec::new();
+            for part in [&all[..cut], &all[cut..]] {
+                f.push(part);
+                while let Some(e) = f.next().unwrap() {
+                    got.push(e);
+                }
+            }
+            assert!(
+                matches!(&got[..], [RawEvent::Added(o), RawEvent::Bookmark(7), RawEvent::Error(s)]
+                    if o.header.name == "a" && s.code == 410 && s.message == "old"),
+                "{cut}"
+            );
+        }
+    }
+
+    #[test]
     fn json_frames_may_be_cut_anywhere() {
         let all = br#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"7"}}}
 

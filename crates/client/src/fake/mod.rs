@@ -1,6 +1,8 @@
 //! An API server for tests: objects of any resource in memory, with versions, selectors, watches, finalizers and the
 //! three JSON patches in short. No defaults, no validation, no admission.
 
+#![allow(clippy::result_large_err, reason = "a test server")]
+
 mod apply;
 mod path;
 

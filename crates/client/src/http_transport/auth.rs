@@ -14,13 +14,16 @@ const TOKEN_FILE_AGE: Duration = Duration::from_secs(60);
 
 /// A client certificate that a credential plugin gave, for new connections.
 #[derive(Clone, Default)]
-pub struct CertSlot(Arc<Mutex<Option<(Vec<u8>, Vec<u8>)>>>);
+pub struct CertSlot(Arc<Mutex<Option<CertAndKey>>>);
+
+/// PEM of certificates and of their key.
+type CertAndKey = (Vec<u8>, Vec<u8>);
 
 impl CertSlot {
-    pub fn get(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub fn get(&self) -> Option<CertAndKey> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    fn set(&self, c: Option<(Vec<u8>, Vec<u8>)>) {
+    fn set(&self, c: Option<CertAndKey>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = c;
     }
 }
