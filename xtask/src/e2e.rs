@@ -1,4 +1,117 @@
-//! To come.
-pub fn run(_: &[String]) -> Result<(), String> {
-    Err("not yet".to_owned())
+//! The user's day on a fresh cluster with real containers, driven by stock kubectl, on a test host of its own.
+
+use crate::hosts::Hosts;
+use crate::tour::{AFTER_KILL, Step, TOUR};
+use crate::{images, packages, sh, suite, up};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+pub fn run(args: &[String]) -> Result<(), String> {
+    if !sh::is_root() {
+        return Err("needs root, for network namespaces and containers".to_owned());
+    }
+    packages::node()?;
+    packages::install(&[("wget", "wget"), ("unshare", "util-linux")])?;
+    let kubectl = suite::kubectl()?;
+    sh::step("building keelson");
+    let release = args.iter().any(|a| a == "--release");
+    let mut build = sh::cargo();
+    build.args(["build", "--quiet", "-p", "keelson"]);
+    if release {
+        build.arg("--release");
+    }
+    sh::run(&mut build)?;
+    let exe = sh::target_dir().join(if release { "release/keelson" } else { "debug/keelson" });
+    let mut hosts = Hosts::up(&["n1"])?;
+    hosts.keep = args.iter().any(|a| a == "--keep");
+    let dir = Path::new("/tmp/hosts/n1/var/lib/keelson");
+    images::build(&dir.join("images"))?;
+    let begun = Instant::now();
+    start(&hosts, &exe, dir)?;
+    sh::step(&format!("the node is Ready after {:.1} s", begun.elapsed().as_secs_f64()));
+    let mut day = Day { hosts: &hosts, kubectl: kubectl.display().to_string(), ip: hosts.ip("n1")?, done: 0 };
+    let tour = day.walk(TOUR);
+    let rest = tour.and_then(|()| {
+        sh::step("kill -9 the server, and start it again");
+        let pid = std::fs::read_to_string(dir.join("server.pid")).map_err(|e| e.to_string())?;
+        sh::run(hosts.on("n1").args(["kill", "-9", pid.trim()]))?;
+        start(&hosts, &exe, dir)?;
+        day.walk(AFTER_KILL)
+    });
+    println!("{} passed, {} failed", day.done, usize::from(rest.is_err()));
+    if rest.is_err() {
+        let log = std::fs::read_to_string(dir.join("server.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        eprintln!("the server's log ends with\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+    }
+    rest
+}
+
+fn start(hosts: &Hosts, exe: &Path, dir: &Path) -> Result<(), String> {
+    let mut server = hosts.on("n1");
+    server.arg(exe);
+    up::start_on(server, "/var/lib/keelson", dir, &[]).map(drop)
+}
+
+struct Day<'a> {
+    hosts: &'a Hosts,
+    kubectl: String,
+    ip: String,
+    done: usize,
+}
+
+impl Day<'_> {
+    fn walk(&mut self, steps: &[Step]) -> Result<(), String> {
+        for s in steps {
+            let begun = Instant::now();
+            loop {
+                let (ok, out) = self.attempt(s)?;
+                let missing = missing(s.expect, &out);
+                if ok && missing.is_empty() {
+                    eprintln!("    ok {:5.1} s  {}", begun.elapsed().as_secs_f64(), s.shows);
+                    self.done += 1;
+                    break;
+                }
+                if begun.elapsed() > Duration::from_secs(s.within) {
+                    return Err(format!("{}: `{}`\nwanted {missing:?}, got\n{out}", s.shows, s.run));
+                }
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        }
+        Ok(())
+    }
+
+    fn attempt(&self, s: &Step) -> Result<(bool, String), String> {
+        let script =
+            format!("k() {{ {k} \"$@\"; }}; k1() {{ {k} -n tour \"$@\"; }}\n{}", s.run, k = self.kubectl);
+        let o = self
+            .hosts
+            .on("n1")
+            .args(["timeout", &(s.within + 5).to_string(), "bash", "-c", &script])
+            .env("KUBECONFIG", "/var/lib/keelson/admin.kubeconfig")
+            .env("HOME", "/tmp/hosts/n1")
+            .env("IP", &self.ip)
+            .env("TOUR", sh::root().join("e2e/tour"))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| e.to_string())?;
+        let text = format!("{}{}", String::from_utf8_lossy(&o.stdout), String::from_utf8_lossy(&o.stderr));
+        // What a step shows by its text need not end well: a killed container answers nothing.
+        Ok((o.status.success() || !s.expect.is_empty(), text))
+    }
+}
+
+/// The expectations that an output does not meet.
+fn missing<'a>(expect: &'a str, out: &str) -> Vec<&'a str> {
+    expect.lines().filter(|l| l.strip_prefix('!').map_or(!out.contains(*l), |no| out.contains(no))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn expectations_can_be_of_absence() {
+        assert_eq!(super::missing("a\n!b", "xax"), [""; 0]);
+        assert_eq!(super::missing("a\n!b", "b"), ["a", "!b"]);
+    }
 }

@@ -1,12 +1,14 @@
 //! The project's automation. `cargo xtask` alone lists the commands.
 
 mod e2e;
+mod hosts;
 mod images;
 mod packages;
 mod sh;
 mod suite;
 mod test;
 mod tidy;
+mod tour;
 mod up;
 
 use std::process::ExitCode;

@@ -61,7 +61,12 @@ The server's log is {dir}/server.log; `cargo xtask down` stops it.",
 }
 
 /// Starts a server in the background and waits until it says that it is ready.
-pub fn start(mut program: Command, dir: &Path, extra: &[&str]) -> Result<u32, String> {
+pub fn start(program: Command, dir: &Path, extra: &[&str]) -> Result<u32, String> {
+    start_on(program, &dir.display().to_string(), dir, extra)
+}
+
+/// As [`start`], for a server whose host calls its data directory `there` while we see it as `dir`.
+pub fn start_on(mut program: Command, there: &str, dir: &Path, extra: &[&str]) -> Result<u32, String> {
     let io = |e: std::io::Error| format!("{}: {e}", dir.display());
     std::fs::create_dir_all(dir).map_err(io)?;
     let socket = dir.join(".notify");
@@ -71,11 +76,9 @@ pub fn start(mut program: Command, dir: &Path, extra: &[&str]) -> Result<u32, St
     let log_path = dir.join("server.log");
     let log = std::fs::File::create(&log_path).map_err(io)?;
     program
-        .arg("server")
-        .arg("--data-dir")
-        .arg(dir)
+        .args(["server", "--data-dir", there])
         .args(extra)
-        .env("NOTIFY_SOCKET", &socket)
+        .env("NOTIFY_SOCKET", format!("{there}/.notify"))
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(io)?)
         .stderr(log)

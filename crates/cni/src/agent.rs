@@ -2,6 +2,7 @@
 
 use crate::{hostport, link};
 use ipnet::Ipv4Net;
+use k8s_openapi::api::core::v1::Node;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -121,6 +122,100 @@ pub fn apply(cfg: &Config, p: &Plan) -> Result<(), Error> {
 /// Follows the nodes and keeps the host as it must be, until the runtime stops.
 pub async fn run(cfg: Config, client: client::Client, rt: runtime::Runtime) -> Result<(), Error> {
     prepare(&cfg)?;
-    let _ = (client, rt);
+    follow(&cfg, client, &rt).await;
     Ok(())
+}
+
+/// What routing needs of a node.
+fn node_net(n: &Node) -> NodeNet {
+    let spec = n.spec.as_ref();
+    let v4 = |s: &String| s.parse::<Ipv4Net>().ok();
+    let pod_cidr = spec
+        .and_then(|s| s.pod_cidrs.as_ref())
+        .and_then(|c| c.iter().find_map(v4))
+        .or_else(|| spec.and_then(|s| s.pod_cidr.as_ref()).and_then(v4));
+    let addresses = n.status.as_ref().and_then(|s| s.addresses.as_ref());
+    let internal_ip = addresses
+        .into_iter()
+        .flatten()
+        .filter(|a| a.type_ == "InternalIP")
+        .find_map(|a| a.address.parse().ok());
+    NodeNet { name: n.metadata.name.clone().unwrap_or_default(), pod_cidr, internal_ip }
+}
+
+async fn follow(cfg: &Config, client: client::Client, rt: &runtime::Runtime) {
+    let nodes = client::InformerFactory::new(client.transport.clone(), rt).informer::<Node>();
+    rt.ready.set("pod-network", Err("waiting for this node's podCIDR".to_owned()));
+    nodes.synced().await;
+    let mut events = nodes.subscribe();
+    let mut known: std::collections::BTreeMap<String, NodeNet> = std::collections::BTreeMap::new();
+    let mut applied = None;
+    loop {
+        let retry = async {
+            match &applied {
+                Some(_) => std::future::pending().await,
+                None => tokio::time::sleep(std::time::Duration::from_secs(2)).await,
+            }
+        };
+        let mut next = tokio::select! {
+            e = events.next() => Some(e),
+            () = retry => None,
+            () = rt.stopping() => return,
+        };
+        while let Some(e) = next {
+            match &e {
+                client::Event::Deleted(o) => drop(known.remove(&o.header.name)),
+                e => {
+                    if let Ok(n) = e.object().decode::<Node>() {
+                        known.insert(e.object().header.name.clone(), node_net(&n));
+                    }
+                }
+            }
+            next = events.try_next();
+        }
+        let nets: Vec<NodeNet> = known.values().cloned().collect();
+        let want = plan(&cfg.node_name, &nets);
+        if applied.as_ref() == Some(&want) {
+            continue;
+        }
+        let (c, w) = (cfg.clone(), want.clone());
+        let done = tokio::task::spawn_blocking(move || apply(&c, &w)).await;
+        match done.unwrap_or_else(|e| Err(Error::Host(e.to_string()))) {
+            Ok(()) => {
+                if want.own.is_some() {
+                    rt.ready.set("pod-network", Ok(()));
+                }
+                applied = Some(want);
+            }
+            Err(e) => {
+                tracing::error!("{e}; trying again");
+                rt.ready.set("pod-network", Err(e.to_string()));
+                applied = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_lead_to_the_others_and_the_own_share_is_told_apart() {
+        let n = |name: &str, cidr: &str, ip: &str| NodeNet {
+            name: name.into(),
+            pod_cidr: cidr.parse().ok(),
+            internal_ip: ip.parse().ok(),
+        };
+        let nodes = [
+            n("a", "10.244.0.0/24", "192.0.2.1"),
+            n("b", "10.244.1.0/24", "192.0.2.2"),
+            n("c", "", "192.0.2.3"),
+            n("d", "10.244.3.0/24", ""),
+        ];
+        let p = plan("a", &nodes);
+        assert_eq!(p.own, "10.244.0.0/24".parse().ok());
+        assert_eq!(p.routes, [("10.244.1.0/24".parse().unwrap(), "192.0.2.2".parse().unwrap())]);
+        assert_eq!(plan("c", &nodes).own, None);
+    }
 }

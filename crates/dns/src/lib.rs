@@ -1,5 +1,6 @@
 //! Cluster DNS: the UDP and TCP loop around dnsplan.
 
+mod follow;
 pub mod forward;
 pub mod message;
 pub mod server;

@@ -78,7 +78,8 @@ pub async fn run(cfg: Config, client: client::Client, rt: Runtime) -> Result<(),
     });
     rt.spawn_until_stop("dns-udp", datagrams(udp, shared.clone(), rt.clone()));
     rt.spawn_until_stop("dns-tcp", connections(tcp, shared.clone(), rt.clone()));
-    let _ = client;
+    let follow = crate::follow::run(shared, client, rt.clone());
+    rt.spawn_until_stop("dns-records", follow);
     Ok(())
 }
 

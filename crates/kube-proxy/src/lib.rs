@@ -1,3 +1,8 @@
 //! The service proxy: applies proxyplan's ruleset in nftables.
 
+mod conntrack;
+mod health;
 pub mod nft;
+mod proxy;
+
+pub use proxy::{Config, run};

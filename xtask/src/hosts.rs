@@ -1,0 +1,39 @@
+//! Test hosts on this machine (`e2e/hosts`): network, mounts, processes, host name and cgroups of their own.
+
+use crate::sh;
+use std::process::Command;
+
+fn script() -> Command {
+    Command::new(sh::root().join("e2e/hosts"))
+}
+
+/// A set of hosts, taken away when this goes out of scope (unless kept).
+pub struct Hosts {
+    pub keep: bool,
+}
+
+impl Hosts {
+    /// Makes the hosts anew; what an earlier, broken run left is taken away first.
+    pub fn up(names: &[&str]) -> Result<Self, String> {
+        sh::run(script().arg("down"))?;
+        sh::run(script().arg("up").args(names))?;
+        Ok(Self { keep: false })
+    }
+    /// A command to run on a host.
+    pub fn on(&self, host: &str) -> Command {
+        let mut c = script();
+        c.arg("exec").arg(host);
+        c
+    }
+    pub fn ip(&self, host: &str) -> Result<String, String> {
+        sh::output(script().arg("ip").arg(host)).map(|s| s.trim().to_owned())
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = sh::run(script().arg("down"));
+        }
+    }
+}
