@@ -82,7 +82,9 @@ fn questions_and_answers() {
         .iter()
         .map(|(n, k)| format!("{n} {k:?}\n  {}\n", show(&z.answer(n, *k)).replace('\n', "\n  ")))
         .collect();
-    check(&got, expect![[r#"
+    check(
+        &got,
+        expect![[r#"
         web.a.svc.cluster.local. A
           web.a.svc.cluster.local A(10.96.0.9)
         WEB.A.svc.Cluster.Local Aaaa
@@ -141,7 +143,8 @@ fn questions_and_answers() {
           not ours
         xcluster.local A
           not ours
-    "#]]);
+    "#]],
+    );
 }
 
 fn check(got: &str, want: Expect) {
