@@ -132,3 +132,18 @@ fn the_stream_says_what_the_tree_says() {
         }
     }
 }
+
+#[test]
+fn yaml_is_read_and_written_as_upstream_does() {
+    let mut n = 0;
+    for f in fixtures() {
+        let Some(text) = &f.yaml else { continue };
+        let v = json::decode_untyped(&f.json).unwrap().value;
+        let d = schema::yaml::decode(text).unwrap_or_else(|e| panic!("{}: {e}", f.name));
+        assert_eq!(d.value, v, "{}", f.name);
+        assert_eq!(d.strict, Vec::<String>::new());
+        same(&f.name, "YAML written", schema::yaml::to_string(&v).as_bytes(), text);
+        n += 1;
+    }
+    assert!(n >= 1);
+}

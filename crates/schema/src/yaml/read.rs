@@ -10,8 +10,9 @@ use std::collections::HashMap;
 
 type R<T> = Result<T, DecodeError>;
 
+/// Go's parser names the line from the second on.
 fn fail(line: usize, why: impl std::fmt::Display) -> DecodeError {
-    DecodeError(format!("yaml: line {line}: {why}"))
+    DecodeError(if line > 1 { format!("yaml: line {line}: {why}") } else { format!("yaml: {why}") })
 }
 fn scan(e: &ScanError) -> DecodeError {
     fail(e.marker().line(), e.info())
@@ -123,7 +124,7 @@ impl<'a> Builder<'a> {
             }
             Event::Scalar(s, style, anchor, tag) => {
                 self.count(1, false)?;
-                let value = match resolve(&s, style, tag.as_deref(), line)? {
+                let value = match resolve(&s, style, tag.as_deref())? {
                     Scalar::Value(v) => v,
                     Scalar::Unwritable(s) => {
                         return Err(DecodeError(format!("json: unsupported value: {s}")));
@@ -179,7 +180,12 @@ impl<'a> Builder<'a> {
                 }
                 // Keys of a merge hold until the mapping says otherwise after it.
                 Key::Merge => match v.value {
-                    Value::Object(o) => m.extend(o),
+                    Value::Object(o) => {
+                        for k in o.keys().filter(|k| m.contains_key(*k)) {
+                            self.strict.push(format!("line {line}: key {} already set in map", quote(k)));
+                        }
+                        m.extend(o);
+                    }
                     Value::Array(a) if a.iter().all(Value::is_object) => {
                         for o in a.into_iter().rev() {
                             if let Value::Object(o) = o {
@@ -205,7 +211,7 @@ impl<'a> Builder<'a> {
             if s == "<<" && merges {
                 return Ok(Key::Merge);
             }
-            if let Scalar::Unwritable(s) = resolve(s, *style, tag.as_deref(), line)? {
+            if let Scalar::Unwritable(s) = resolve(s, *style, tag.as_deref())? {
                 return Ok(Key::Name(s.clone(), s));
             }
         }
@@ -229,7 +235,7 @@ impl<'a> Builder<'a> {
                     Value::Array(_) => "list",
                     _ => "map",
                 };
-                return Err(fail(line, format_args!("unsupported map key of type: {what}")));
+                return Err(DecodeError(format!("unsupported map key of type: {what}")));
             }
         })
     }
@@ -242,7 +248,7 @@ enum Scalar {
 }
 
 /// What a scalar means (go-yaml v2 `resolve.go`).
-fn resolve(s: &str, style: ScalarStyle, tag: Option<&Tag>, line: usize) -> R<Scalar> {
+fn resolve(s: &str, style: ScalarStyle, tag: Option<&Tag>) -> R<Scalar> {
     let string = || Scalar::Value(Value::String(s.to_owned()));
     let suffix = match tag {
         None if style != ScalarStyle::Plain => return Ok(string()),
@@ -267,7 +273,17 @@ fn resolve(s: &str, style: ScalarStyle, tag: Option<&Tag>, line: usize) -> R<Sca
         (Scalar::Value(Value::Number(_)), "int" | "float") | (Scalar::Unwritable(_), "float") => true,
         _ => false,
     };
-    if fits { Ok(out) } else { Err(fail(line, format_args!("cannot decode `{s}` as a !!{suffix}"))) }
+    if fits {
+        return Ok(out);
+    }
+    let found = match out {
+        Scalar::Value(Value::Bool(_)) => "bool",
+        Scalar::Value(Value::Null) => "null",
+        Scalar::Value(Value::Number(n)) if !n.is_f64() => "int",
+        Scalar::Value(Value::Number(_)) | Scalar::Unwritable(_) => "float",
+        Scalar::Value(_) => "str",
+    };
+    Err(DecodeError(format!("yaml: cannot decode !!{found} `{s}` as a !!{suffix}")))
 }
 
 /// A plain scalar without a tag.
