@@ -1,1 +1,48 @@
-//! kube-apiserver: the one entrance, and alone in touching the store.
+//! kube-apiserver: the one entrance to the cluster's state.
+//!
+//! [`ApiServer`] takes requests from the network ([`ApiServer::serve`]) and from components of the same process
+//! ([`ApiServer::transport`]); both go the same way: [`chain`] (who, may they, not too many) → [`dispatch`] (which
+//! resource, which verb) → [`read`], [`watch`], [`write`], [`delete`] over a [`storage::Storage`]. What a resource is,
+//! the [`registry`] says; what is particular to a kind, `kinds` and the files of [`sub`].
+
+pub mod admit;
+pub mod body;
+pub mod chain;
+pub mod config;
+pub mod custom;
+pub mod cx;
+pub mod delete;
+pub mod discovery;
+pub mod dispatch;
+pub mod encode;
+pub mod health;
+pub mod hooks;
+pub mod list;
+pub mod managed;
+pub mod metrics;
+pub mod negotiate;
+pub mod nonresource;
+pub mod object;
+pub mod options;
+pub mod patching;
+pub mod prepare;
+pub mod query;
+pub mod read;
+pub mod registry;
+pub mod request;
+pub mod respond;
+pub mod select;
+pub mod server;
+pub mod sub;
+pub mod table;
+pub mod transport;
+pub mod version;
+pub mod watch;
+pub mod write;
+
+pub use config::Config;
+pub use server::ApiServer;
+
+/// A request that failed, as the client will see it.
+pub type Failure = Box<meta::Status>;
+pub type Result<T> = std::result::Result<T, Failure>;

@@ -1,5 +1,7 @@
 //! Black-box tests of the server over loopback sockets.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};

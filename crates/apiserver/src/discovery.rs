@@ -1,0 +1,306 @@
+//! Discovery: `/api`, `/apis` and below, in the legacy and in the aggregated form.
+
+use crate::negotiate::{self, Media, Offer, Transform};
+use crate::query::Query;
+use crate::registry::{Registry, ResourceInfo, Sub};
+use crate::server::{ApiServer, no_such_path};
+use crate::{Result, encode, respond};
+use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use meta::{GroupVersion, Value};
+use serde_json::json;
+use serve::Body;
+use sha2::{Digest, Sha512};
+
+/// Priorities of groups, and of their versions from the highest, as the aggregator orders them.
+const GROUPS: &[(&str, u32, &[&str])] = &[
+    ("", 18000, &["v1"]),
+    ("apps", 17800, &["v1"]),
+    ("events.k8s.io", 17750, &["v1"]),
+    ("authentication.k8s.io", 17700, &["v1"]),
+    ("authorization.k8s.io", 17600, &["v1"]),
+    ("autoscaling", 17500, &["v2", "v1"]),
+    ("batch", 17400, &["v1"]),
+    ("certificates.k8s.io", 17300, &["v1", "v1beta1"]),
+    ("networking.k8s.io", 17200, &["v1"]),
+    ("policy", 17100, &["v1"]),
+    ("rbac.authorization.k8s.io", 17000, &["v1"]),
+    ("storage.k8s.io", 16800, &["v1"]),
+    ("apiextensions.k8s.io", 16700, &["v1"]),
+    ("admissionregistration.k8s.io", 16700, &["v1", "v1beta1", "v1alpha1"]),
+    ("scheduling.k8s.io", 16600, &["v1", "v1beta1", "v1alpha3"]),
+    ("coordination.k8s.io", 16500, &["v1", "v1beta1", "v1alpha2"]),
+    ("node.k8s.io", 16300, &["v1"]),
+    ("resource.k8s.io", 16200, &["v1", "v1beta2", "v1beta1", "v1alpha3"]),
+    ("discovery.k8s.io", 16200, &["v1"]),
+    ("flowcontrol.apiserver.k8s.io", 16100, &["v1"]),
+    ("internal.apiserver.k8s.io", 16000, &["v1alpha1"]),
+    ("storagemigration.k8s.io", 15800, &["v1", "v1beta1"]),
+    ("lifecycle.k8s.io", 15700, &["v1alpha1"]),
+    ("apiregistration.k8s.io", 20000, &["v1"]),
+];
+
+/// The served groups in the order of discovery, each with its versions, the preferred one first.
+fn ordered(reg: &Registry) -> Vec<(String, Vec<String>)> {
+    let mut all: Vec<(u32, String, Vec<String>)> = reg
+        .groups()
+        .iter()
+        .map(|(g, versions)| {
+            let known = GROUPS.iter().find(|(n, _, _)| n == g);
+            let mut v: Vec<String> = versions.keys().cloned().collect();
+            let place = |x: &String| {
+                known.and_then(|(_, _, order)| order.iter().position(|o| o == x)).unwrap_or(usize::MAX)
+            };
+            v.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| compare_versions(b, a)));
+            (known.map_or(1000, |(_, p, _)| *p), g.clone(), v)
+        })
+        .collect();
+    all.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    all.into_iter().map(|(_, g, v)| (g, v)).collect()
+}
+
+/// Orders versions as Kubernetes does: v2 after v1 after v1beta2 after v1beta1 after v1alpha1 after anything else.
+pub fn compare_versions(a: &str, b: &str) -> std::cmp::Ordering {
+    fn rank(v: &str) -> Option<(u32, u32, u32)> {
+        let rest = v.strip_prefix('v')?;
+        let n = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let major = rest[..n].parse().ok()?;
+        let (stage, tail) = match &rest[n..] {
+            "" => return Some((2, major, 0)),
+            t if t.starts_with("beta") => (1, &t[4..]),
+            t if t.starts_with("alpha") => (0, &t[5..]),
+            _ => return None,
+        };
+        Some((stage, major, if tail.is_empty() { 0 } else { tail.parse().ok()? }))
+    }
+    match (rank(a), rank(b)) {
+        (Some(x), Some(y)) => x.cmp(&y),
+        (Some(_), None) => std::cmp::Ordering::Greater,
+        (None, Some(_)) => std::cmp::Ordering::Less,
+        (None, None) => b.cmp(a),
+    }
+}
+
+fn api_resources(reg: &Registry, group: &str, version: &str) -> Vec<Value> {
+    let mut out = Vec::new();
+    let Some(resources) = reg.groups().get(group).and_then(|g| g.get(version)) else { return out };
+    for r in resources.values() {
+        let mut v = json!({
+            "name": r.gvr.resource, "singularName": r.singular, "namespaced": r.namespaced, "kind": r.gvk.kind,
+            "verbs": r.verbs,
+        });
+        if !r.short_names.is_empty() {
+            v["shortNames"] = json!(r.short_names);
+        }
+        if !r.categories.is_empty() {
+            v["categories"] = json!(r.categories);
+        }
+        if !r.storage_version_hash.is_empty() {
+            v["storageVersionHash"] = r.storage_version_hash.clone().into();
+        }
+        out.push(v);
+        for s in &r.subresources {
+            let mut v = json!({
+                "name": format!("{}/{}", r.gvr.resource, s.name), "singularName": "",
+                "namespaced": r.namespaced, "kind": s.kind, "verbs": s.verbs,
+            });
+            if foreign(r, s) {
+                v["group"] = s.group.clone().into();
+                v["version"] = s.version.clone().into();
+            }
+            out.push(v);
+        }
+    }
+    out.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    out
+}
+
+fn foreign(r: &ResourceInfo, s: &Sub) -> bool {
+    s.group != r.gvr.group || s.version != r.gvr.version
+}
+
+fn gvd(group: &str, version: &str) -> Value {
+    json!({ "groupVersion": GroupVersion::new(group, version).to_string(), "version": version })
+}
+
+fn api_group(group: &str, versions: &[String]) -> Value {
+    let first = versions.first().map_or("", String::as_str);
+    json!({
+        "name": group,
+        "versions": versions.iter().map(|v| gvd(group, v)).collect::<Vec<_>>(),
+        "preferredVersion": gvd(group, first),
+    })
+}
+
+fn aggregated(reg: &Registry, core: bool) -> Value {
+    let mut items = Vec::new();
+    for (group, versions) in ordered(reg) {
+        if group.is_empty() != core {
+            continue;
+        }
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|v| {
+                let resources = reg.groups().get(&group).and_then(|g| g.get(v));
+                let resources: Vec<Value> =
+                    resources.into_iter().flat_map(|m| m.values()).map(|r| aggregated_resource(r)).collect();
+                json!({ "version": v, "resources": resources, "freshness": "Current" })
+            })
+            .collect();
+        let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
+        items.push(json!({ "metadata": metadata, "versions": versions }));
+    }
+    json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
+    })
+}
+
+fn aggregated_resource(r: &ResourceInfo) -> Value {
+    let mut v = json!({
+        "resource": r.gvr.resource,
+        "responseKind": { "group": "", "version": "", "kind": r.gvk.kind },
+        "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": r.singular,
+        "verbs": r.verbs,
+    });
+    if !r.short_names.is_empty() {
+        v["shortNames"] = json!(r.short_names);
+    }
+    if !r.categories.is_empty() {
+        v["categories"] = json!(r.categories);
+    }
+    if !r.subresources.is_empty() {
+        let subs: Vec<Value> = r
+            .subresources
+            .iter()
+            .map(|s| {
+                let (g, ver) = if foreign(r, s) { (s.group.as_str(), s.version.as_str()) } else { ("", "") };
+                json!({
+                    "subresource": s.name,
+                    "responseKind": { "group": g, "version": ver, "kind": s.kind },
+                    "verbs": s.verbs,
+                })
+            })
+            .collect();
+        v["subresources"] = subs.into();
+    }
+    v
+}
+
+/// `path` has no slash at its end.
+pub fn serve(s: &ApiServer, headers: &HeaderMap, path: &str, query: &Query) -> Result<Response<Body>> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let offer = Offer { discovery: parts.len() == 1, ..Offer::PLAIN };
+    let media = negotiate::negotiate(headers, query.get("pretty"), offer)?;
+    let reg = s.registry();
+    let addresses = json!([{ "clientCIDR": "0.0.0.0/0",
+        "serverAddress": std::net::SocketAddr::new(s.cfg.advertise_address, s.cfg.secure_port).to_string() }]);
+    if media.transform == Transform::Discovery {
+        return Ok(with_etag(headers, media, &aggregated(&reg, parts[0] == "api")));
+    }
+    let answer = match parts.as_slice() {
+        ["api"] => json!({
+            "kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"], "serverAddressByClientCIDRs": addresses,
+        }),
+        ["apis"] => {
+            let groups: Vec<Value> =
+                ordered(&reg).iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| api_group(g, v)).collect();
+            json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
+        }
+        ["apis", group] => match ordered(&reg).iter().find(|(g, _)| g == group && !g.is_empty()) {
+            None => return Ok(no_such_path()),
+            Some((g, v)) => {
+                let mut a = api_group(g, v);
+                a["kind"] = "APIGroup".into();
+                a["apiVersion"] = "v1".into();
+                a
+            }
+        },
+        ["api", version] => match resource_list(&reg, "", version) {
+            Some(v) => v,
+            None => return Ok(no_such_path()),
+        },
+        ["apis", group, version] => match resource_list(&reg, group, version) {
+            Some(v) => v,
+            None => return Ok(no_such_path()),
+        },
+        _ => return Ok(no_such_path()),
+    };
+    Ok(respond::value(StatusCode::OK, media, &answer))
+}
+
+fn resource_list(reg: &Registry, group: &str, version: &str) -> Option<Value> {
+    reg.has_group_version(group, version).then(|| {
+        json!({
+            "kind": "APIResourceList", "apiVersion": "v1",
+            "groupVersion": GroupVersion::new(group, version).to_string(),
+            "resources": api_resources(reg, group, version),
+        })
+    })
+}
+
+fn with_etag(headers: &HeaderMap, media: Media, v: &Value) -> Response<Body> {
+    let body = encode::any_value(v, media);
+    let hash: String = Sha512::digest(&body).iter().map(|b| format!("{b:02X}")).collect();
+    let etag = format!("\"{hash}\"");
+    let fresh = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()) == Some(etag.as_str());
+    let mut r = if fresh {
+        let mut r = Response::new(serve::empty());
+        *r.status_mut() = StatusCode::NOT_MODIFIED;
+        r
+    } else {
+        let ct = format!("{};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", media.format.media_type());
+        let mut r = respond::object_gzip(StatusCode::OK, media, body, headers);
+        if let Ok(v) = HeaderValue::from_str(&ct) {
+            r.headers_mut().insert(http::header::CONTENT_TYPE, v);
+        }
+        r
+    };
+    let h = r.headers_mut();
+    if let Ok(v) = HeaderValue::from_str(&etag) {
+        h.insert(ETAG, v);
+    }
+    h.append(VARY, HeaderValue::from_static("Accept"));
+    h.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+    r
+}
+
+/// `/`: the paths there are.
+pub fn root_paths(s: &ApiServer) -> String {
+    let mut paths: Vec<String> = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for (group, versions) in s.registry().groups() {
+        if !group.is_empty() {
+            paths.push(format!("/apis/{group}"));
+            paths.extend(versions.keys().map(|v| format!("/apis/{group}/{v}")));
+        }
+    }
+    paths.sort();
+    serde_json::to_string_pretty(&json!({ "paths": paths })).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered() {
+        let mut v = ["v1", "v10", "v1beta1", "foo", "v2", "v1alpha1", "v2beta1", "v1beta2", "v11alpha2"];
+        v.sort_by(|a, b| compare_versions(b, a));
+        assert_eq!(v, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1beta1", "v11alpha2", "v1alpha1", "foo"]);
+    }
+}

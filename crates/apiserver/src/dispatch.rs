@@ -1,0 +1,148 @@
+//! From an authorized request to its handler.
+
+use crate::body::Input;
+use crate::cx::{Cx, Warnings};
+use crate::query::Query;
+use crate::request::RequestInfo;
+use crate::server::{ApiServer, no_such_path};
+use crate::{Result, delete, list, nonresource, patching, read, sub, watch, write};
+use bytes::Bytes;
+use http::{Request, Response};
+use meta::{Status, UserInfo};
+use serve::Body;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request that changes something gives up after this long.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(34);
+
+pub async fn dispatch(
+    server: Arc<ApiServer>,
+    req: Request<Input>,
+    info: RequestInfo,
+    query: Query,
+    user: UserInfo,
+    warnings: Arc<Warnings>,
+) -> Result<Response<Body>> {
+    if !info.is_resource {
+        return nonresource::serve(&server, req, &info, &query, &user).await;
+    }
+    let registry = server.registry();
+    let Some(res) = registry.get(&info.group, &info.version, &info.resource) else {
+        return if registry.has_group_version(&info.group, &info.version) {
+            Err(Status::no_such_resource().into())
+        } else {
+            Ok(no_such_path())
+        };
+    };
+    let headers = req.headers().clone();
+    let cx = Cx::new(server, info, res.clone(), headers, query, user, warnings);
+    check_route(&cx)?;
+    match (cx.res.gvr.group.as_str(), cx.res.gvr.resource.as_str()) {
+        ("", "endpoints") => {
+            cx.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+        }
+        ("", "componentstatuses") => cx.warn("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => {}
+    }
+    if sub::connects(&cx) {
+        return sub::connect(cx, req).await;
+    }
+    match cx.info.verb.as_str() {
+        "get" | "list" | "watch" => read_verb(&cx).await,
+        _ => {
+            let input = req.into_body().read().await?;
+            write_verb(cx, input).await
+        }
+    }
+}
+
+/// Whether the path and verb are routes of the resource.
+fn check_route(cx: &Cx) -> Result<()> {
+    let (i, res) = (&cx.info, &cx.res);
+    let missing = || Err(Status::no_such_resource().into());
+    let is_namespace = res.is("", "namespaces");
+    if !res.namespaced && !i.namespace.is_empty() && !is_namespace {
+        return missing();
+    }
+    if res.namespaced && i.namespace.is_empty() && i.name_in_path {
+        return missing();
+    }
+    if i.parts.len() > 3 && i.subresource != "proxy" {
+        return missing();
+    }
+    let not_allowed = || Err(Status::method_not_allowed().into());
+    if i.subresource.is_empty() {
+        if !res.has_verb(&i.verb) {
+            return not_allowed();
+        }
+        // Writes need a namespace, except deletes of a whole kind, which exist in a namespace only too.
+        if res.namespaced
+            && i.namespace.is_empty()
+            && matches!(i.verb.as_str(), "create" | "deletecollection")
+        {
+            return not_allowed();
+        }
+        if matches!(i.verb.as_str(), "update" | "patch") && !i.name_in_path
+            || i.verb == "create" && i.name_in_path
+        {
+            return not_allowed();
+        }
+        return Ok(());
+    }
+    match res.sub(&i.subresource) {
+        None => missing(),
+        Some(s) if s.verbs.contains(&i.verb) => Ok(()),
+        Some(_) => not_allowed(),
+    }
+}
+
+async fn read_verb(cx: &Cx) -> Result<Response<Body>> {
+    if let Some(r) = sub::read(cx).await {
+        return r;
+    }
+    match cx.info.verb.as_str() {
+        "get" => read::get(cx).await,
+        "list" => list::list(cx).await,
+        _ => watch::watch(cx).await,
+    }
+}
+
+/// Runs a write to its end even when the client goes away: half a write would leave allocations behind.
+async fn write_verb(cx: Cx, input: Bytes) -> Result<Response<Body>> {
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    let rt = cx.server.rt.clone();
+    rt.spawn("write", async move {
+        let done = match tokio::time::timeout(WRITE_TIMEOUT, one_write(&cx, input)).await {
+            Ok(r) => r,
+            Err(_) => Err(Status::timeout(
+                format_args!(
+                    "request did not complete within requested timeout - context deadline exceeded ({} s)",
+                    WRITE_TIMEOUT.as_secs()
+                ),
+                0,
+            )
+            .into()),
+        };
+        if tx.send(done).is_err() {
+            tracing::debug!("the client of a write went away");
+        }
+    });
+    match rx.await {
+        Ok(r) => r,
+        Err(_) => Err(Status::internal("the handler panicked; see the server's log").into()),
+    }
+}
+
+async fn one_write(cx: &Cx, input: Bytes) -> Result<Response<Body>> {
+    if let Some(r) = sub::write(cx, &input).await {
+        return r;
+    }
+    match cx.info.verb.as_str() {
+        "create" => write::create(cx, input).await,
+        "update" => write::replace(cx, input).await,
+        "patch" => patching::patch(cx, input).await,
+        "delete" => delete::delete(cx, input).await,
+        _ => delete::delete_collection(cx, input).await,
+    }
+}

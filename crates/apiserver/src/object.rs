@@ -1,0 +1,252 @@
+//! Stored records and what is worked out from them once: header, raw bytes, watch frames, selectable fields.
+
+use crate::registry::{Codec, ResourceInfo};
+use crate::{Failure, Result};
+use bytes::Bytes;
+use meta::object::ObjectExt;
+use meta::{Status, Value};
+use mvcc::Record;
+use schema::{Header, TypeId};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// An object at rest, taken apart as far as no schema is needed.
+#[derive(Debug)]
+pub enum Form {
+    /// A bare protobuf message and the `apiVersion` of its envelope.
+    Proto {
+        raw: Bytes,
+        api_version: String,
+    },
+    Json(Bytes),
+    Corrupt(String),
+}
+
+/// Which frame of a record: event type, encoding, version of the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameKey {
+    pub event: u8,
+    pub encoding: u8,
+    pub info: u32,
+}
+
+/// Labels and values of one record's selectable fields.
+pub type Fields = Arc<[(String, String)]>;
+
+/// What the API server keeps beside a record (in [`Record::ext`]).
+pub struct Ext {
+    pub header: Arc<Header>,
+    pub form: Form,
+    frames: Mutex<Vec<(FrameKey, Bytes)>>,
+    fields: OnceLock<(u32, Fields)>,
+}
+
+impl Ext {
+    fn new(value: &Bytes) -> Self {
+        let (form, header) = if value.starts_with(&schema::proto::MAGIC) {
+            match schema::proto::unwrap(value) {
+                Ok(env) => {
+                    let raw = value.slice_ref(env.raw);
+                    let header = Header::from_proto(&raw);
+                    (Form::Proto { raw, api_version: env.api_version.to_owned() }, header)
+                }
+                Err(e) => (Form::Corrupt(e.0.clone()), Err(e)),
+            }
+        } else {
+            (Form::Json(value.clone()), Header::from_json(value))
+        };
+        match header {
+            Ok(h) => Self::with(form, h),
+            Err(e) => Self::with(Form::Corrupt(e.0), Header::default()),
+        }
+    }
+    fn with(form: Form, header: Header) -> Self {
+        Self { header: Arc::new(header), form, frames: Mutex::default(), fields: OnceLock::new() }
+    }
+    pub fn frame(&self, key: FrameKey) -> Option<Bytes> {
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.iter().find(|(k, _)| *k == key).map(|(_, b)| b.clone())
+    }
+    pub fn keep_frame(&self, key: FrameKey, frame: Bytes) {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        if frames.iter().all(|(k, _)| *k != key) {
+            frames.push((key, frame));
+        }
+    }
+    pub fn drop_frames(&self) {
+        *self.frames.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+    }
+}
+
+/// The extension of a record, made on first use.
+pub fn ext(r: &Record) -> &Ext {
+    let any = r.ext.get_or_init(|| Box::new(Ext::new(&r.value)));
+    match any.downcast_ref::<Ext>() {
+        Some(e) => e,
+        // Nobody else writes this slot; a foreign content would be a bug, answered as an undecodable object.
+        None => {
+            static FOREIGN: OnceLock<Ext> = OnceLock::new();
+            FOREIGN.get_or_init(|| Ext::with(Form::Corrupt("foreign extension".into()), Header::default()))
+        }
+    }
+}
+
+/// The failure of an object that cannot be read.
+pub fn corrupt(info: &ResourceInfo, r: &Record, why: &str) -> Failure {
+    let _ = info;
+    Status::internal(format_args!("unable to decode the stored object {}: {why}", r.key)).into()
+}
+
+/// A stored object in the served version's canonical form, with kind, apiVersion and resourceVersion.
+pub async fn decode(info: &ResourceInfo, r: &Record) -> Result<Value> {
+    decode_at(info, r, r.mod_revision).await
+}
+
+/// As [`decode`], with another resource version in it (of the deletion, in DELETED events).
+pub async fn decode_at(info: &ResourceInfo, r: &Record, revision: i64) -> Result<Value> {
+    let mut v = match (&ext(r).form, &info.codec) {
+        (Form::Corrupt(why), _) => return Err(corrupt(info, r, why)),
+        (_, Codec::Builtin(_)) => {
+            let (v, converted) = decode_builtin(info, r)?;
+            if converted { v } else { from_storage(info, v) }
+        }
+        (Form::Json(b), Codec::Custom(c)) => {
+            let d = schema::json::decode_untyped(b).map_err(|e| corrupt(info, r, &e.0))?;
+            c.from_stored(d.value).await?
+        }
+        (Form::Proto { .. }, Codec::Custom(_)) => {
+            return Err(corrupt(info, r, "protobuf in a custom resource"));
+        }
+    };
+    stamp(info, &mut v, revision);
+    Ok(v)
+}
+
+/// A built-in object as stored, with its `apiVersion`; true where it already is in the served version.
+pub fn decode_builtin(info: &ResourceInfo, r: &Record) -> Result<(Value, bool)> {
+    let Codec::Builtin(b) = &info.codec else {
+        return Err(corrupt(info, r, "not a built-in kind"));
+    };
+    match &ext(r).form {
+        Form::Proto { raw, api_version } => {
+            let ty = if *api_version == b.row.storage {
+                b.stored
+            } else {
+                meta::GroupVersion::parse(api_version)
+                    .and_then(|gv| schema::facts::type_of(&gv.group, &gv.version, &info.gvk.kind))
+                    .unwrap_or(b.stored)
+            };
+            let mut v = schema::proto::decode(raw, ty).map_err(|e| corrupt(info, r, &e.0))?;
+            if let Some(m) = v.as_object_mut() {
+                m.insert("apiVersion".into(), api_version.clone().into());
+            }
+            Ok((v, *api_version == info.api_version))
+        }
+        Form::Json(bytes) => {
+            let v = schema::json::decode_untyped(bytes).map_err(|e| corrupt(info, r, &e.0))?.value;
+            let v = kinds::convert::from_storage(b.row, v);
+            let v = schema::json::canonicalize(v, b.ty).map_err(|e| corrupt(info, r, &e.0))?.value;
+            Ok((v, true))
+        }
+        Form::Corrupt(why) => Err(corrupt(info, r, why)),
+    }
+}
+
+fn from_storage(info: &ResourceInfo, v: Value) -> Value {
+    match &info.codec {
+        Codec::Builtin(b) => kinds::convert::from_storage(b.row, v),
+        Codec::Custom(_) => v,
+    }
+}
+
+/// Sets kind, apiVersion and resourceVersion (0: none).
+pub fn stamp(info: &ResourceInfo, v: &mut Value, revision: i64) {
+    if let Some(m) = v.as_object_mut() {
+        m.insert("kind".into(), info.gvk.kind.clone().into());
+        m.insert("apiVersion".into(), info.api_version.clone().into());
+    }
+    set_resource_version(v, revision);
+}
+
+pub fn set_resource_version(v: &mut Value, revision: i64) {
+    let m = v.metadata_mut();
+    if revision > 0 {
+        m.insert("resourceVersion".into(), revision.to_string().into());
+    } else {
+        m.remove("resourceVersion");
+    }
+}
+
+/// The bytes to store: resourceVersion and selfLink taken out, in the storage version.
+pub async fn encode(info: &ResourceInfo, v: &Value) -> Result<Bytes> {
+    let mut v = v.clone();
+    let m = v.metadata_mut();
+    m.remove("resourceVersion");
+    m.remove("selfLink");
+    match &info.codec {
+        Codec::Builtin(b) => {
+            let v = if b.row.storage == info.api_version { v } else { kinds::convert::to_storage(b.row, v) };
+            if b.json {
+                let mut out = Vec::with_capacity(1024);
+                if b.row.storage == info.api_version {
+                    schema::json::encode(&v, b.stored, &mut out);
+                } else {
+                    serde_json::to_writer(&mut out, &v).map_err(Status::internal)?;
+                }
+                out.push(b'\n');
+                return Ok(out.into());
+            }
+            let raw = schema::proto::encode(&v, b.stored);
+            Ok(schema::proto::wrap(b.row.storage, &info.gvk.kind, &raw).into())
+        }
+        Codec::Custom(c) => {
+            let v = c.to_stored(v).await?;
+            let mut out = serde_json::to_vec(&v).map_err(Status::internal)?;
+            out.push(b'\n');
+            Ok(out.into())
+        }
+    }
+}
+
+/// Whether the stored bytes are the served version's message, so that answers need no tree.
+pub fn direct<'r>(info: &ResourceInfo, r: &'r Record) -> Option<(&'r Bytes, TypeId)> {
+    match (&ext(r).form, &info.codec) {
+        (Form::Proto { raw, api_version }, Codec::Builtin(b)) if *api_version == info.api_version => {
+            Some((raw, b.ty))
+        }
+        _ => None,
+    }
+}
+
+/// The values of the resource's selectable fields.
+pub async fn fields(info: &ResourceInfo, r: &Record) -> Fields {
+    let e = ext(r);
+    // Built-in kinds select on the stored form, whatever version is asked for; custom ones on each version's own.
+    let id = if info.is_custom() { info.id } else { 0 };
+    if let Some((have, f)) = e.fields.get()
+        && *have == id
+    {
+        return f.clone();
+    }
+    let f = compute_fields(info, r).await;
+    if e.fields.set((id, f.clone())).is_err() {
+        tracing::trace!(key = %r.key, "selectable fields were worked out twice");
+    }
+    f
+}
+
+async fn compute_fields(info: &ResourceInfo, r: &Record) -> Fields {
+    let labels = info.field_labels.iter().map(|(_, canonical)| canonical);
+    match &info.codec {
+        Codec::Builtin(_) => {
+            let Ok((v, _)) = decode_builtin(info, r) else { return Arc::from([]) };
+            let group =
+                meta::GroupVersion::parse(v.str_at("apiVersion")).map(|g| g.group).unwrap_or_default();
+            let strategy = kinds::strategy(&group, &info.gvr.resource);
+            labels.filter_map(|l| Some((l.clone(), strategy.field_value(&v, l)?))).collect()
+        }
+        Codec::Custom(c) => {
+            let Ok(v) = decode(info, r).await else { return Arc::from([]) };
+            labels.filter_map(|l| Some((l.clone(), c.field_value(&v, l)?))).collect()
+        }
+    }
+}

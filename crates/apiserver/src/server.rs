@@ -1,0 +1,250 @@
+//! The server: its parts, its entrances, the life of one request.
+
+use crate::body::Input;
+use crate::chain;
+use crate::config::Config;
+use crate::cx::Warnings;
+use crate::metrics::Metrics;
+use crate::object;
+use crate::query::{self, Query};
+use crate::registry::{Registry, ResourceInfo};
+use crate::request::RequestInfo;
+use crate::{Failure, dispatch, respond};
+use arc_swap::ArcSwap;
+use authz::Authorizer;
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use meta::{Reason, Status, UserInfo};
+use mvcc::Record;
+use runtime::Runtime;
+use serve::{Body, Listener, Peer, TlsSettings};
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use storage::Storage;
+use tokio::sync::Semaphore;
+
+/// Requests that are not long-running take at most this.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of watch frames that are kept for other watchers.
+const FRAMES: usize = 16 << 20;
+
+/// A running API server.
+pub struct ApiServer {
+    pub cfg: Config,
+    pub rt: Runtime,
+    pub store: Arc<dyn Storage>,
+    registry: ArcSwap<Registry>,
+    pub authorizer: Arc<dyn Authorizer>,
+    pub metrics: Metrics,
+    pub frames: Frames,
+    reading: Semaphore,
+    writing: Semaphore,
+}
+
+impl ApiServer {
+    pub fn new(cfg: Config, rt: Runtime) -> Arc<Self> {
+        let registry = Registry::builtin(|r| cfg.enables(r));
+        Arc::new(Self {
+            store: cfg.storage.clone(),
+            registry: ArcSwap::from_pointee(registry),
+            authorizer: Arc::new(authz::AlwaysAllow),
+            metrics: Metrics::default(),
+            frames: Frames::default(),
+            reading: Semaphore::new(cfg.max_in_flight),
+            writing: Semaphore::new(cfg.max_mutating_in_flight),
+            cfg,
+            rt,
+        })
+    }
+
+    /// The resources served now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+    /// Changes what is served.
+    pub fn update_registry(&self, f: impl Fn(&Registry) -> Registry) {
+        self.registry.rcu(|r| f(r));
+    }
+    pub fn resource(&self, group: &str, version: &str, resource: &str) -> Option<Arc<ResourceInfo>> {
+        self.registry.load().get(group, version, resource).cloned()
+    }
+
+    pub fn fill_random(&self, buf: &mut [u8]) {
+        if let Err(e) = getrandom::fill(buf) {
+            tracing::error!(error = %e, "no randomness from the system");
+        }
+    }
+    pub fn random(&self) -> u64 {
+        let mut b = [0; 8];
+        self.fill_random(&mut b);
+        u64::from_le_bytes(b)
+    }
+    /// A random (version 4) UUID.
+    pub fn uuid(&self) -> String {
+        let mut b = [0u8; 16];
+        self.fill_random(&mut b);
+        b[6] = b[6] & 0x0f | 0x40;
+        b[8] = b[8] & 0x3f | 0x80;
+        let h: String = b.iter().map(|x| format!("{x:02x}")).collect();
+        format!("{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
+    }
+
+    /// Serves a listener until the runtime stops.
+    pub async fn serve(
+        self: &Arc<Self>,
+        listener: Listener,
+        tls: Option<&TlsSettings>,
+    ) -> std::result::Result<(), serve::TlsError> {
+        let mut server = serve::Server::new(self.rt.clone());
+        if let Some(t) = tls {
+            server = server.tls(t)?;
+        }
+        let this = self.clone();
+        server
+            .run(listener, move |req| {
+                let this = this.clone();
+                async move {
+                    let peer = req.extensions().get::<Arc<Peer>>().cloned();
+                    this.handle(req.map(Input::Net), Sender::Network(peer)).await
+                }
+            })
+            .await;
+        Ok(())
+    }
+
+    /// Answers one request.
+    pub async fn handle(self: &Arc<Self>, req: Request<Input>, sender: Sender) -> Response<Body> {
+        let headers = req.headers().clone();
+        let query = Query::parse(req.uri().query().unwrap_or(""));
+        let pretty = query.get("pretty").map(str::to_owned);
+        let warnings = Arc::new(Warnings::default());
+        let audit_id = headers
+            .get("audit-id")
+            .filter(|v| v.len() <= 64 && !v.is_empty())
+            .cloned()
+            .or_else(|| HeaderValue::from_str(&self.uuid()).ok());
+        let run = self.clone().run(req, query, sender, warnings.clone());
+        let mut res = match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(Ok(r)) => r,
+            Ok(Err(f)) => respond::failure(&f, &headers, pretty.as_deref()),
+            Err(panic) => {
+                let what = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                tracing::error!(panic = what, "a handler panicked");
+                let f: Failure = Status::internal("the handler panicked; see the server's log").into();
+                respond::failure(&f, &headers, pretty.as_deref())
+            }
+        };
+        let h = res.headers_mut();
+        if let Some(id) = audit_id {
+            h.insert("audit-id", id);
+        }
+        if !h.contains_key(http::header::CACHE_CONTROL) {
+            h.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        }
+        for w in warnings.headers() {
+            if let Ok(v) = HeaderValue::from_bytes(w.as_bytes()) {
+                h.append(http::header::WARNING, v);
+            }
+        }
+        res
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        mut req: Request<Input>,
+        query: Query,
+        sender: Sender,
+        warnings: Arc<Warnings>,
+    ) -> crate::Result<Response<Body>> {
+        let path = query::decode(req.uri().path(), false)
+            .ok_or_else(|| Status::bad_request("the path is not valid percent-encoded UTF-8"))?;
+        let info = RequestInfo::new(req.method(), &path, &query).map_err(|e| Status::bad_request(e.0))?;
+        let user = match &sender {
+            Sender::Process(u) => u.clone(),
+            Sender::Network(peer) => {
+                let u = chain::authenticate(&self, req.headers_mut(), peer.as_deref(), &path, &warnings)?;
+                chain::impersonate(&self, req.headers_mut(), u)?
+            }
+        };
+        // Components of this process are never turned away, as upstream's loopback client is not.
+        let exempt = matches!(sender, Sender::Process(_)) || user.in_group(meta::user::SYSTEM_MASTERS);
+        let long = info.long_running();
+        let _slot = if long || exempt {
+            None
+        } else {
+            let pool = if info.mutating() { &self.writing } else { &self.reading };
+            Some(pool.try_acquire().map_err(|_| chain::too_many())?)
+        };
+        chain::authorize(&self, &info, &user)?;
+        let started = tokio::time::Instant::now();
+        let counted = self.metrics.begin(&info);
+        let work = dispatch::dispatch(self.clone(), req, info, query, user, warnings);
+        let res = if long {
+            work.await
+        } else {
+            match tokio::time::timeout(TIMEOUT, work).await {
+                Ok(r) => r,
+                Err(_) => {
+                    Err(Status::timeout("request did not complete within the allotted timeout", 0).into())
+                }
+            }
+        };
+        let code = match &res {
+            Ok(r) => r.status(),
+            Err(f) => StatusCode::from_u16(f.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        };
+        counted.end(code.as_u16(), started.elapsed());
+        res
+    }
+}
+
+/// Who a request comes from, as far as the connection tells.
+#[derive(Clone)]
+pub enum Sender {
+    /// Credentials are in the request.
+    Network(Option<Arc<Peer>>),
+    /// A component of this process, with this identity.
+    Process(UserInfo),
+}
+
+/// Keeps the memory of cached watch frames in bounds: the oldest go first.
+#[derive(Default)]
+pub struct Frames(Mutex<(VecDeque<(Weak<Record>, usize)>, usize)>);
+
+impl Frames {
+    /// A frame of this size was put beside the record.
+    pub fn kept(&self, r: &Arc<Record>, size: usize) {
+        let mut g = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (queue, total) = &mut *g;
+        queue.push_back((Arc::downgrade(r), size));
+        *total += size;
+        while *total > FRAMES {
+            let Some((old, n)) = queue.pop_front() else { break };
+            *total -= n;
+            if let Some(old) = old.upgrade() {
+                object::ext(&old).drop_frames();
+            }
+        }
+    }
+}
+
+/// A failure for what the path names and nobody serves.
+pub fn no_such_path() -> Response<Body> {
+    respond::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// Whether a failure says that the object is not there.
+pub fn is_not_found(f: &Failure) -> bool {
+    f.is(Reason::NotFound)
+}
+
+/// The header map's user agent.
+pub fn user_agent(h: &HeaderMap) -> &str {
+    h.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("")
+}

@@ -1,0 +1,29 @@
+//! Subresources and kinds with behaviour of their own, one file each. Whatever is not listed here takes the generic path.
+
+use crate::Result;
+use crate::body::Input;
+use crate::cx::Cx;
+use bytes::Bytes;
+use http::{Request, Response};
+use meta::Status;
+use serve::Body;
+
+/// Whether the request wants a connection to somewhere else.
+pub fn connects(cx: &Cx) -> bool {
+    matches!(cx.subresource(), "exec" | "attach" | "portforward" | "proxy" | "log")
+}
+
+/// A request that is passed on to a kubelet, pod or service. The request is whole: its upgrade can be taken.
+pub async fn connect(_cx: Cx, _req: Request<Input>) -> Result<Response<Body>> {
+    Err(Status::no_such_resource().into())
+}
+
+/// Answers a get, list or watch that is not the generic one.
+pub async fn read(_cx: &Cx) -> Option<Result<Response<Body>>> {
+    None
+}
+
+/// Answers a write that is not the generic one.
+pub async fn write(_cx: &Cx, _input: &Bytes) -> Option<Result<Response<Body>>> {
+    None
+}
