@@ -51,6 +51,31 @@ pub(crate) fn public_key_der(der: &[u8]) -> Result<Vec<u8>, Error> {
         .map_err(|e| Error::Certificate(e.to_string()))
 }
 
+/// Who a certificate signing request wants a certificate for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub common_name: String,
+    pub organizations: Vec<String>,
+}
+
+/// The subject of the `spec.request` of a CertificateSigningRequest (PEM in base64).
+pub fn csr_subject(request: &str) -> Result<Subject, Error> {
+    use base64::Engine;
+    let bad = |e: &dyn std::fmt::Display| Error::Certificate(e.to_string());
+    let text = base64::engine::general_purpose::STANDARD.decode(request).map_err(|e| bad(&e))?;
+    let text = String::from_utf8_lossy(&text);
+    let block = crate::pem::blocks(&text).into_iter().next();
+    let Some((_, der)) = block.filter(|(label, _)| label == "CERTIFICATE REQUEST") else {
+        return Err(bad(&"PEM block type must be CERTIFICATE REQUEST"));
+    };
+    let csr = x509_cert::request::CertReq::from_der(&der).map_err(|e| bad(&e))?;
+    let name = &csr.info.subject;
+    Ok(Subject {
+        common_name: values(name, COMMON_NAME).pop().flatten().unwrap_or_default(),
+        organizations: values(name, ORGANIZATION).into_iter().flatten().collect(),
+    })
+}
+
 /// The common name, for lists of allowed names.
 pub(crate) fn common_name(der: &[u8]) -> Result<String, Error> {
     let cert = parse(der)?;
@@ -95,7 +120,11 @@ fn user(cert: &Certificate, der: &[u8]) -> Result<Option<UserInfo>, Error> {
 
 /// The values of an attribute of the subject, in order; `None` for one that is no string.
 fn attributes(cert: &Certificate, oid: &str) -> Vec<Option<String>> {
-    let all = cert.tbs_certificate.subject.0.iter().flat_map(|rdn| rdn.0.iter());
+    values(&cert.tbs_certificate.subject, oid)
+}
+
+fn values(name: &x509_cert::name::Name, oid: &str) -> Vec<Option<String>> {
+    let all = name.0.iter().flat_map(|rdn| rdn.0.iter());
     all.filter(|a| a.oid.to_string() == oid).map(|a| text(&a.value)).collect()
 }
 
@@ -151,6 +180,23 @@ mod tests {
         assert_eq!(user_from_der(&cert(&[(DnType::OrganizationName, "x")])), Ok(None));
         assert!(user_from_der(&cert(&[(DnType::CommonName, "x"), (uid(), "")])).is_err());
         assert!(user_from_der(b"no certificate").is_err());
+    }
+
+    #[test]
+    fn reads_requests() {
+        use base64::Engine;
+        let mut p = CertificateParams::default();
+        p.distinguished_name.push(DnType::CommonName, "system:node:n");
+        p.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+        let pem = p.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+        let b64 = |s: &str| base64::engine::general_purpose::STANDARD.encode(s);
+        let s = csr_subject(&b64(&pem)).unwrap();
+        assert_eq!(
+            (s.common_name.as_str(), s.organizations),
+            ("system:node:n", vec!["system:nodes".to_owned()])
+        );
+        assert!(csr_subject(&b64(&pem.replace("CERTIFICATE REQUEST", "CERTIFICATE"))).is_err());
+        assert!(csr_subject("!").is_err());
     }
 
     #[test]
