@@ -18,7 +18,9 @@ pub fn from_label_selector(s: Option<&Value>) -> Result<Selector, String> {
     };
     let mut reqs = Vec::new();
     for (k, v) in s.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
-        reqs.push(Requirement::new(k, Op::In, vec![v.as_str().unwrap_or_default().to_owned()])?);
+        reqs.push(
+            Requirement::new(k, Op::In, vec![v.as_str().unwrap_or_default().to_owned()])?.as_equality(),
+        );
     }
     for e in s.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
         let key = e.get("key").and_then(Value::as_str).unwrap_or_default();

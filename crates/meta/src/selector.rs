@@ -22,6 +22,8 @@ pub struct Requirement {
     pub key: String,
     pub op: Op,
     pub values: Vec<String>,
+    /// Written with `=` or `!=`, and printed so.
+    pub equality: bool,
 }
 
 impl Requirement {
@@ -64,7 +66,14 @@ impl Requirement {
                 errs.push(FieldError::invalid(&values_path.index(i).key(&key), v.as_str(), bad.join("; ")));
             }
         }
-        if errs.is_empty() { Ok(Self { key, op, values }) } else { Err(aggregate(&errs)) }
+        if errs.is_empty() { Ok(Self { key, op, values, equality: false }) } else { Err(aggregate(&errs)) }
+    }
+
+    /// The same, to be printed with `=` or `!=`.
+    #[must_use]
+    pub fn as_equality(mut self) -> Self {
+        self.equality = self.values.len() == 1 && matches!(self.op, Op::In | Op::NotIn);
+        self
     }
 
     /// Whether a label's value (`None`: no such label) satisfies this.
@@ -92,8 +101,8 @@ impl fmt::Display for Requirement {
         match (self.op, v.as_slice()) {
             (Op::Exists, _) => f.write_str(k),
             (Op::DoesNotExist, _) => write!(f, "!{k}"),
-            (Op::In, [one]) => write!(f, "{k}={one}"),
-            (Op::NotIn, [one]) => write!(f, "{k}!={one}"),
+            (Op::In, [one]) if self.equality => write!(f, "{k}={one}"),
+            (Op::NotIn, [one]) if self.equality => write!(f, "{k}!={one}"),
             (Op::Gt, _) => write!(f, "{k}>{}", v.join(",")),
             (Op::Lt, _) => write!(f, "{k}<{}", v.join(",")),
             (op, _) => {
@@ -125,7 +134,12 @@ impl Selector {
         Self::of(
             pairs
                 .into_iter()
-                .map(|(k, v)| Requirement { key: k.into(), op: Op::In, values: vec![v.into()] })
+                .map(|(k, v)| Requirement {
+                    key: k.into(),
+                    op: Op::In,
+                    values: vec![v.into()],
+                    equality: true,
+                })
                 .collect(),
         )
     }

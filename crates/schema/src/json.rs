@@ -143,6 +143,9 @@ fn go_type(f: &crate::facts::Field, element: bool) -> String {
         }
     };
     let t = f.meta.go_type;
+    if f.name == "uid" && t == "string" {
+        return "types.UID".into();
+    }
     match f.card {
         Card::One => base(t),
         Card::List => {

@@ -139,7 +139,8 @@ impl Parser {
             _ => return Err(format!("found '{lit}', expected: in, notin, =, ==, !=, gt, lt")),
         };
         let values = if matches!(tok, Tok::In | Tok::NotIn) { self.set()? } else { self.exact()? };
-        Requirement::new(key, op, values.into_iter().collect())
+        let r = Requirement::new(key, op, values.into_iter().collect())?;
+        Ok(if matches!(tok, Tok::Equals | Tok::NotEquals) { r.as_equality() } else { r })
     }
 
     fn set(&mut self) -> Result<BTreeSet<String>, String> {

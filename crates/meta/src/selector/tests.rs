@@ -9,7 +9,7 @@ fn labels_parse_and_print() {
         ("a=b", "a=b"),
         ("a == b , c!=d", "a=b,c!=d"),
         ("z,y,!x", "!x,y,z"),
-        ("x in (foo,,baz),y,z notin ()", "x in (,baz,foo),y,z!="),
+        ("x in (foo,,baz),y,z notin ()", "x in (,baz,foo),y,z notin ()"),
         ("a in (in,notin)", "a in (in,notin)"),
         ("in,notin", "in,notin"),
         ("a>1,b<2", "a>1,b<2"),

@@ -43,10 +43,7 @@ fn field(num: u8, f: &Field, m: Option<&Map<String, Value>>, out: &mut Vec<u8>) 
             for (k, x) in o {
                 put_message(num, out, |out| {
                     put_bytes(1, k.as_bytes(), out);
-                    // An empty byte slice is left out of an entry.
-                    if f.wire != Wire::Bytes || x.as_str().is_some_and(|s| !s.is_empty()) {
-                        one(2, f.wire, x, out);
-                    }
+                    one(2, f.wire, x, out);
                 });
             }
         }

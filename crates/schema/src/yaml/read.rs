@@ -15,7 +15,19 @@ fn fail(line: usize, why: impl std::fmt::Display) -> DecodeError {
     DecodeError(if line > 1 { format!("yaml: line {line}: {why}") } else { format!("yaml: {why}") })
 }
 fn scan(e: &ScanError) -> DecodeError {
-    fail(e.marker().line(), e.info())
+    let info = e.info();
+    let known = [
+        ("unexpected character", "found character that cannot start any token"),
+        ("unclosed bracket", "did not find expected node content"),
+        ("unclosed quote", "found unexpected end of stream"),
+        ("simple key expected", "could not find expected ':'"),
+        ("while scanning a block scalar, ", ""),
+    ];
+    match known.iter().find(|(ours, _)| info.starts_with(ours)) {
+        Some((ours, "")) => fail(e.marker().line(), &info[ours.len()..]),
+        Some((_, theirs)) => fail(e.marker().line(), theirs),
+        None => fail(e.marker().line(), info),
+    }
 }
 
 /// Calls `f` with each document until it answers false.
@@ -25,6 +37,7 @@ pub(super) fn documents(bytes: &[u8], f: &mut dyn FnMut(Decoded) -> bool) -> R<(
     };
     let options = granit_parser::options! {
         block_scalar_eof_without_line_feed: true,
+        bom_inside_document_as_content: true,
         emit_comments: false,
         // Go's parser bounds a key by 1024 as well.
         simple_key_max_lookahead: 1024,
@@ -212,7 +225,12 @@ impl<'a> Builder<'a> {
                 return Ok(Key::Merge);
             }
             if let Scalar::Unwritable(s) = resolve(s, *style, tag.as_deref())? {
-                return Ok(Key::Name(s.clone(), s));
+                let s = match s.as_str() {
+                    "NaN" => ".nan",
+                    "-Inf" => "-.inf",
+                    _ => ".inf",
+                };
+                return Ok(Key::Name(s.to_owned(), s.to_owned()));
             }
         }
         Ok(match self.node(ev, span, depth + 1)?.value {

@@ -164,7 +164,7 @@ impl Emitter {
             Value::Object(m) => {
                 let old = self.deeper(false);
                 let mut keys: Vec<&String> = m.keys().collect();
-                keys.sort_by(|a, b| natural(a, b));
+                sort_keys(&mut keys);
                 for k in keys {
                     self.write_indent();
                     if k.len() <= 128 && !analyze(k).multiline {
@@ -388,6 +388,32 @@ fn base60(s: &str) -> bool {
             _ => false,
         })
         && fraction.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+}
+
+/// Sorts as Go does. The order has cycles (`1e` < `08` < `12e03` < `1e`), so the algorithm shows: insertion sort for up to
+/// twelve keys, and for more a merge sort, as the standard library's sort may panic on such an order.
+fn sort_keys(keys: &mut Vec<&String>) {
+    if keys.len() > 12 {
+        let mut right = keys.split_off(keys.len() / 2);
+        sort_keys(keys);
+        sort_keys(&mut right);
+        let left = std::mem::take(keys);
+        let (mut l, mut r) = (left.into_iter().peekable(), right.into_iter().peekable());
+        while let (Some(a), Some(b)) = (l.peek(), r.peek()) {
+            let next = if natural(b, a) == Ordering::Less { r.next() } else { l.next() };
+            keys.extend(next);
+        }
+        keys.extend(l);
+        keys.extend(r);
+        return;
+    }
+    for i in 1..keys.len() {
+        let mut j = i;
+        while j > 0 && natural(keys[j], keys[j - 1]) == Ordering::Less {
+            keys.swap(j, j - 1);
+            j -= 1;
+        }
+    }
 }
 
 /// go-yaml's order of keys: letters after everything else, numbers by their value.
