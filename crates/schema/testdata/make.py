@@ -48,7 +48,7 @@ ALL = [
         , subresources=dict(status={}, scale=dict(specReplicasPath='.spec.replicas', statusReplicasPath='.status.replicas')))]))),
 ]
 for api_version, kind, o in ALL:
-    r = ask('decode ' + kind, json.dumps({'kind': kind, 'apiVersion': api_version, **o}))
+    r = ask('decode ' + kind, json.dumps({'kind': kind, 'apiVersion': api_version, **o}, separators=(',', ':')))
     lines = r.split('\n')
     text, raw = lines[0], base64.b64decode(lines[-1][2:])
     assert len(lines) == 2, lines[1:-1]
