@@ -19,7 +19,7 @@ pub trait CustomResource: Send + Sync {
     /// fills in defaults, coerces metadata.
     fn admit(&self, obj: &mut Value, unknown: &mut Vec<String>) -> Result<(), Failure>;
     /// A stored object (any version) in this version, defaulted.
-    fn from_stored<'a>(&'a self, obj: Value) -> BoxFuture<'a, Result<Value, Failure>>;
+    fn read<'a>(&'a self, stored: Value) -> BoxFuture<'a, Result<Value, Failure>>;
     /// An object of this version in the storage version.
     fn to_stored<'a>(&'a self, obj: Value) -> BoxFuture<'a, Result<Value, Failure>>;
     fn validate(&self, cx: &Cx<'_>, obj: &Value, old: Option<&Value>) -> ErrorList;

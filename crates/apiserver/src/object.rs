@@ -111,7 +111,7 @@ pub async fn decode_at(info: &ResourceInfo, r: &Record, revision: i64) -> Result
         }
         (Form::Json(b), Codec::Custom(c)) => {
             let d = schema::json::decode_untyped(b).map_err(|e| corrupt(info, r, &e.0))?;
-            c.from_stored(d.value).await?
+            c.read(d.value).await?
         }
         (Form::Proto { .. }, Codec::Custom(_)) => {
             return Err(corrupt(info, r, "protobuf in a custom resource"));

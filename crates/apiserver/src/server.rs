@@ -215,18 +215,23 @@ pub enum Sender {
 
 /// Keeps the memory of cached watch frames in bounds: the oldest go first.
 #[derive(Default)]
-pub struct Frames(Mutex<(VecDeque<(Weak<Record>, usize)>, usize)>);
+pub struct Frames(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    queue: VecDeque<(Weak<Record>, usize)>,
+    total: usize,
+}
 
 impl Frames {
     /// A frame of this size was put beside the record.
     pub fn kept(&self, r: &Arc<Record>, size: usize) {
-        let mut g = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (queue, total) = &mut *g;
-        queue.push_back((Arc::downgrade(r), size));
-        *total += size;
-        while *total > FRAMES {
-            let Some((old, n)) = queue.pop_front() else { break };
-            *total -= n;
+        let mut k = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        k.queue.push_back((Arc::downgrade(r), size));
+        k.total += size;
+        while k.total > FRAMES {
+            let Some((old, n)) = k.queue.pop_front() else { break };
+            k.total -= n;
             if let Some(old) = old.upgrade() {
                 object::ext(&old).drop_frames();
             }

@@ -206,7 +206,7 @@ pub async fn replace(cx: &Cx, input: Bytes) -> Result<Response<Body>> {
     answer(cx, if created { StatusCode::CREATED } else { StatusCode::OK }, media, w).await
 }
 
-fn check_name(obj: &Value, name: &str) -> Result<()> {
+pub fn check_name(obj: &Value, name: &str) -> Result<()> {
     if obj.name() == name {
         return Ok(());
     }
@@ -348,7 +348,7 @@ async fn commit_update(
     prepare::for_update(cx, u.sub, &mut obj, old);
     prepare::keep_metadata(&mut obj, old);
     prepare::validate_update(cx, u.sub, &obj, old)?;
-    managed::ignore_timestamps(&mut obj, old);
+    managed::keep_timestamps(old, &mut obj);
     admit::validate(cx, a, Some(&mut obj.clone()), Some(old)).await?;
     let store = &cx.server.store;
 
@@ -393,5 +393,5 @@ fn deletes(info: &ResourceInfo, obj: &Value, old: &Value) -> bool {
     obj.finalizers().is_empty()
         && old.deletion_timestamp().is_some()
         && old.i64_at("metadata.deletionGracePeriodSeconds").unwrap_or(0) == 0
-        && !(info.is("", "namespaces") && !obj.array_at("spec.finalizers").is_empty())
+        && (!info.is("", "namespaces") || obj.array_at("spec.finalizers").is_empty())
 }

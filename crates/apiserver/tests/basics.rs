@@ -203,7 +203,7 @@ async fn watches() {
     assert_eq!((&gone["type"], &gone["object"]["metadata"]["labels"]["a"]), (&json!("DELETED"), &json!("b")));
 
     // Bookmarks come every minute, with the newest version.
-    s.json(&format!("POST /api/v1/namespaces/b/configmaps"), cm("z", json!({}))).await;
+    s.json("POST /api/v1/namespaces/b/configmaps", cm("z", json!({}))).await;
     let b = all.next().await.unwrap();
     let newest = s.get(CMS).await.value()["metadata"]["resourceVersion"].clone();
     assert_eq!((&b["type"], &b["object"]["metadata"]["resourceVersion"]), (&json!("BOOKMARK"), &newest));
