@@ -1,9 +1,10 @@
 //! Nobody may grant what they do not hold: the checks before RBAC objects are stored
 //! (pkg/registry/rbac/*/policybased, pkg/registry/rbac/escalation_check.go).
 
-use crate::rbac::{GROUP, Rbac, aggregate_errors};
+use crate::rbac::{GROUP, Rbac};
 use crate::rule::{compact_texts, missing, quoted};
 use crate::{Attributes, Authorizer, PolicyRule};
+use meta::field::{aggregate, quote};
 use meta::object::ObjectExt;
 use meta::user::SYSTEM_MASTERS;
 use meta::{GroupResource, Status, UserInfo, Value};
@@ -95,12 +96,12 @@ fn confirm(w: &Write<'_>, rbac: &Rbac, wanted: &[PolicyRule]) -> Result<(), Stri
     }
     let mut text = format!(
         "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
-        Value::from(w.user.name.as_str()),
+        quote(&w.user.name),
         quoted(&w.user.groups),
         compact_texts(&lacking).join("\n")
     );
     if !held.errors.is_empty() {
-        text.push_str(&format!("; resolution errors: [{}]", aggregate_errors(held.errors)));
+        text.push_str(&format!("; resolution errors: [{}]", aggregate(&held.errors)));
     }
     Err(text)
 }

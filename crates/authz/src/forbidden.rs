@@ -1,7 +1,8 @@
 //! The 403 that a refused request gets (apiserver `pkg/endpoints/handlers/responsewriters/errors.go`).
 
 use crate::Attributes;
-use meta::{GroupResource, Status, Value};
+use meta::field::quote as q;
+use meta::{GroupResource, Status};
 
 /// `pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace "ns"`, and the reason.
 pub fn forbidden(a: &Attributes, reason: &str) -> Status {
@@ -14,7 +15,6 @@ pub fn forbidden(a: &Attributes, reason: &str) -> Status {
 }
 
 fn message(a: &Attributes) -> String {
-    let q = |s: &str| Value::from(s).to_string();
     let user = q(&a.user.name);
     if !a.is_resource {
         return format!("User {user} cannot {} path {}", a.verb, q(&a.path));

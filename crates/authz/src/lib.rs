@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod chain;
 pub mod escalation;
 pub mod forbidden;
+pub mod impersonate;
 pub mod node;
 pub mod rbac;
 pub mod reconcile;

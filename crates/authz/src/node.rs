@@ -261,7 +261,7 @@ impl Authorizer for NodeAuthorizer {
         if node.is_empty() {
             return Decision::NoOpinion(format!(
                 "unknown node for user {}",
-                Value::from(a.user.name.as_str())
+                meta::field::quote(&a.user.name)
             ));
         }
         let answer = if a.is_resource { self.resource(node, a) } else { self.by_rules(a) };

@@ -2,6 +2,7 @@
 //! of its own subject (plugin/pkg/auth/authorizer/rbac, pkg/registry/rbac/validation).
 
 use crate::{Attributes, Authorizer, Decision, PolicyRule, Rules};
+use meta::field::{aggregate, quote};
 use meta::object::ObjectExt;
 use meta::{UserInfo, Value};
 use std::collections::{BTreeMap, HashMap};
@@ -104,7 +105,7 @@ impl Binding {
 }
 
 fn describe(kind: &str, name: &str) -> String {
-    format!("{kind} {}", Value::from(name))
+    format!("{kind} {}", quote(name))
 }
 
 impl Scope {
@@ -148,11 +149,11 @@ impl Scope {
 
 impl Index {
     fn rules_of(&self, kind: &str, name: &str, namespace: &str) -> Result<&RuleSet, String> {
-        let not_found = |what: &str| format!("{what}.{GROUP} {} not found", Value::from(name));
+        let not_found = |what: &str| format!("{what}.{GROUP} {} not found", quote(name));
         match kind {
             "ClusterRole" => self.cluster_roles.get(name).ok_or_else(|| not_found("clusterrole")),
             "Role" => self.roles.get(namespace).and_then(|m| m.get(name)).ok_or_else(|| not_found("role")),
-            _ => Err(format!("unsupported role reference kind: {}", Value::from(kind))),
+            _ => Err(format!("unsupported role reference kind: {}", quote(kind))),
         }
     }
     fn scopes(&self, namespace: &str) -> impl Iterator<Item = &Scope> {
@@ -228,16 +229,6 @@ impl Rbac {
     }
 }
 
-/// Go's aggregate of errors: one as it is, more in brackets, each text once.
-pub(crate) fn aggregate_errors(mut errors: Vec<String>) -> String {
-    let mut seen = std::collections::HashSet::new();
-    errors.retain(|e| seen.insert(e.clone()));
-    match errors.as_slice() {
-        [one] => one.clone(),
-        many => format!("[{}]", many.join(", ")),
-    }
-}
-
 impl Authorizer for Rbac {
     fn authorize(&self, a: &Attributes) -> Decision {
         let i = self.read();
@@ -254,7 +245,7 @@ impl Authorizer for Rbac {
         if errors.is_empty() {
             return Decision::NoOpinion(String::new());
         }
-        Decision::NoOpinion(format!("RBAC: {}", aggregate_errors(errors)))
+        Decision::NoOpinion(format!("RBAC: {}", aggregate(&errors)))
     }
 
     fn rules_for(&self, user: &UserInfo, namespace: &str) -> Rules {

@@ -149,7 +149,7 @@ impl PolicyRule {
 
 /// Go's `%q` of a string list: `["a" "b"]`.
 pub(crate) fn quoted(list: &[String]) -> String {
-    let items: Vec<String> = list.iter().map(|s| Value::from(s.as_str()).to_string()).collect();
+    let items: Vec<String> = list.iter().map(|s| meta::field::quote(s)).collect();
     format!("[{}]", items.join(" "))
 }
 
