@@ -27,7 +27,9 @@ pub fn store_failure(e: &storage::Error) -> Failure {
         storage::Error::TooLarge(_) => {
             Status::failure(Reason::RequestEntityTooLarge, "etcdserver: request is too large").into()
         }
-        storage::Error::NoLease(_) | storage::Error::Io(_) => Status::internal(e).into(),
+        storage::Error::NoLease(_) | storage::Error::Io(_) | storage::Error::Invalid(_) => {
+            Status::internal(e).into()
+        }
     }
 }
 

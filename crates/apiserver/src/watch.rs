@@ -183,6 +183,7 @@ impl Feed {
                     if Instant::now() >= self.deadline {
                         return None;
                     }
+                    self.told = self.told.max(source.progress());
                     self.next_bookmark = self.following_bookmark();
                     return Some(vec![Item::Bookmark { revision: self.told, initial_end: false }]);
                 }

@@ -110,8 +110,10 @@ mod tests {
         );
         assert_eq!(text(&none, &one), ["-D -p udp --orig-dst 10.96.0.10 --orig-port-dst 53"]);
         assert_eq!(text(&one, &two), [""; 0]);
-        assert_eq!(text(&Model::default(), &one).len(), 1);
+        let nothing = Model::default();
+        assert_eq!(text(&nothing, &one).len(), 1);
         let tcp = model(53, Protocol::Tcp, &["10.244.0.2"]);
-        assert_eq!(text(&tcp, &model(53, Protocol::Tcp, &[])), [""; 0]);
+        let gone = model(53, Protocol::Tcp, &[]);
+        assert_eq!(text(&tcp, &gone), [""; 0]);
     }
 }

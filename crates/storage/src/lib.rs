@@ -3,14 +3,24 @@
 //! Semantics are etcd's: one revision counter, compare-and-set on a key's mod revision, watch from a revision,
 //! compaction, leases. A write answers only once it is durable. Reads come from memory.
 
-pub use mvcc::{Record, Revision};
+mod crc;
+mod disk;
+mod embedded;
+mod lock;
+mod timers;
+mod watch;
+mod writer;
+
+pub use embedded::{Embedded, Options};
+pub use mvcc::{Event, Outcome, Record, Revision};
+pub use watch::Watcher;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 
 /// Why a storage call failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("revision {asked} has been compacted (floor {floor})")]
     Compacted { asked: Revision, floor: Revision },
@@ -22,36 +32,33 @@ pub enum Error {
     TooLarge(usize),
     #[error("the store is shutting down")]
     Closed,
+    /// The disk refused. The write did not happen; another try may succeed.
     #[error("{0}")]
     Io(String),
+    /// The request itself is wrong.
+    #[error("{0}")]
+    Invalid(#[source] mvcc::Error),
 }
 
-/// The outcome of a conditional write.
-#[derive(Clone)]
-pub enum Outcome {
-    /// It happened; the record written (a tombstone for a delete).
-    Done(Arc<Record>),
-    /// The key's mod revision was another one; its record now, `None` when absent.
-    Conflict(Option<Arc<Record>>),
-}
-
-/// One change of one key, in revision order.
-#[derive(Clone)]
-pub struct Event {
-    /// What was written; a tombstone for a delete.
-    pub record: Arc<Record>,
-    /// What was there before, `None` for a create.
-    pub previous: Option<Arc<Record>>,
+impl From<mvcc::Error> for Error {
+    fn from(e: mvcc::Error) -> Self {
+        match e {
+            mvcc::Error::Compacted { asked, floor } => Self::Compacted { asked, floor },
+            mvcc::Error::Future { asked, current } => Self::Future { asked, current },
+            mvcc::Error::NoLease(id) => Self::NoLease(id),
+            e => Self::Invalid(e),
+        }
+    }
 }
 
 /// What a watcher receives.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum WatchItem {
     /// All events of one revision or of one commit, in order; never empty.
     Events(Arc<[Event]>),
     /// Everything up to and with this revision has been delivered.
     Progress(Revision),
-    /// The watcher fell behind the history that is kept, or too far behind: it must list again.
+    /// The watcher fell behind the history that is kept, or too far behind: it must list again. Nothing follows.
     Lagged,
 }
 
@@ -69,8 +76,10 @@ pub type Snapshot = Arc<dyn View>;
 
 /// Events of keys under a prefix.
 pub trait Watch: Send {
-    /// Waits for the next item; `None` when the store is closing.
+    /// Waits for the next item; `None` when the store is closing. Dropping the future loses nothing.
     fn next(&mut self) -> BoxFuture<'_, Option<WatchItem>>;
+    /// The revision up to which `next` has delivered everything: what a bookmark may say now.
+    fn progress(&self) -> Revision;
 }
 
 /// The API server's store. Keys begin with `/registry/`.
@@ -95,7 +104,7 @@ pub trait Storage: Send + Sync + 'static {
         key: &'a str,
         expected: Option<Revision>,
     ) -> BoxFuture<'a, Result<Outcome, Error>>;
-    /// Events under `prefix` after revision `after`.
+    /// Events under `prefix` after revision `after`, which may be in the future.
     fn watch(&self, prefix: &str, after: Revision) -> Result<Box<dyn Watch>, Error>;
     /// A lease of `ttl` seconds; keys written with it go when it ends. Leases may be shared by keys of near expiry.
     fn lease(&self, ttl: i64) -> BoxFuture<'_, Result<i64, Error>>;

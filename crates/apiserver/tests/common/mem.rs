@@ -30,22 +30,6 @@ impl View for Seen {
     }
 }
 
-fn error(e: mvcc::Error) -> Error {
-    match e {
-        mvcc::Error::Compacted { asked, floor } => Error::Compacted { asked, floor },
-        mvcc::Error::Future { asked, current } => Error::Future { asked, current },
-        mvcc::Error::NoLease(id) => Error::NoLease(id),
-        other => Error::Io(other.to_string()),
-    }
-}
-
-fn outcome(o: mvcc::Outcome) -> Outcome {
-    match o {
-        mvcc::Outcome::Done(r) => Outcome::Done(r),
-        mvcc::Outcome::Conflict(r) => Outcome::Conflict(r),
-    }
-}
-
 impl Mem {
     pub fn new() -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(State::new()), changed: watch::channel(1).0 })
@@ -66,6 +50,9 @@ struct Cursor {
 }
 
 impl Watch for Cursor {
+    fn progress(&self) -> Revision {
+        self.after
+    }
     fn next(&mut self) -> BoxFuture<'_, Option<WatchItem>> {
         async move {
             loop {
@@ -75,9 +62,7 @@ impl Watch for Cursor {
                         let s = self.store.state.lock().unwrap();
                         match s.events_after(self.after, &self.prefix) {
                             Err(_) => return Some(WatchItem::Lagged),
-                            Ok(e) => e
-                                .map(|e| Event { record: e.record.clone(), previous: e.previous.clone() })
-                                .collect(),
+                            Ok(e) => e.cloned().collect(),
                         }
                     };
                     self.after = events.last().map_or(now, |e| e.record.mod_revision.max(now));
@@ -108,7 +93,7 @@ impl Storage for Home {
     }
     fn at(&self, revision: Revision) -> BoxFuture<'_, Result<Snapshot, Error>> {
         async move {
-            let s = self.0.with(|s| s.snapshot_at(revision)).map_err(error)?;
+            let s = self.0.with(|s| s.snapshot_at(revision)).map_err(Error::from)?;
             Ok(Arc::new(Seen(s)) as Snapshot)
         }
         .boxed()
@@ -124,7 +109,7 @@ impl Storage for Home {
             if value.len() > 2 << 20 {
                 return Err(Error::TooLarge(value.len()));
             }
-            self.0.with(|s| s.put(key, value, expected, lease)).map(outcome).map_err(error)
+            self.0.with(|s| s.put(key, value, expected, lease)).map_err(Error::from)
         }
         .boxed()
     }
@@ -133,11 +118,11 @@ impl Storage for Home {
         key: &'a str,
         expected: Option<Revision>,
     ) -> BoxFuture<'a, Result<Outcome, Error>> {
-        async move { Ok(outcome(self.0.with(|s| s.delete(key, expected)))) }.boxed()
+        async move { Ok(self.0.with(|s| s.delete(key, expected))) }.boxed()
     }
     fn watch(&self, prefix: &str, after: Revision) -> Result<Box<dyn Watch>, Error> {
         let current = self.0.with(|s| {
-            s.check_after(after).map_err(error)?;
+            s.check_after(after).map_err(Error::from)?;
             Ok::<_, Error>(s.revision())
         })?;
         if after > current {
@@ -152,13 +137,13 @@ impl Storage for Home {
         async move {
             self.0.with(|s| {
                 let id = s.leases().count() as i64 + 1;
-                s.grant(id, ttl, 0).map(|l| l.id).map_err(error)
+                s.grant(id, ttl, 0).map(|l| l.id).map_err(Error::from)
             })
         }
         .boxed()
     }
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
-        async move { self.0.with(|s| s.compact(revision)).map(|_| ()).map_err(error) }.boxed()
+        async move { self.0.with(|s| s.compact(revision)).map(|_| ()).map_err(Error::from) }.boxed()
     }
     fn size(&self) -> u64 {
         0

@@ -1,0 +1,313 @@
+//! The one writer: takes the requests that wait, decides them one after the other on a draft, makes the batch durable,
+//! publishes it, answers. A batch that the disk refuses is as if it had never been asked for.
+
+use crate::disk::{Disk, Extras, GARBAGE_STEP};
+use crate::watch::Hub;
+use crate::{Error, Event, Revision, View};
+use arc_swap::ArcSwap;
+use mvcc::{Lease, Millis, Place, Record, Snapshot, State};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Requests in one batch, at most.
+const BATCH: usize = 1024;
+/// A batch takes no more requests when it holds so many bytes.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A durable state, as readers see it.
+pub struct Published {
+    pub state: State,
+    pub snapshot: Snapshot,
+}
+
+impl Published {
+    pub fn new(state: State) -> Self {
+        Self { snapshot: state.snapshot(), state }
+    }
+}
+
+impl View for Published {
+    fn revision(&self) -> Revision {
+        self.snapshot.revision()
+    }
+    fn get(&self, key: &str) -> Option<Arc<Record>> {
+        self.snapshot.get(key.as_bytes()).cloned()
+    }
+    fn scan(&self, prefix: &str, start: &str, f: &mut dyn FnMut(&Arc<Record>) -> bool) {
+        self.snapshot.scan(prefix, start, f);
+    }
+    fn count(&self, prefix: &str) -> usize {
+        self.snapshot.count(prefix)
+    }
+}
+
+/// What a batch has decided so far.
+pub struct Draft {
+    pub state: State,
+    pub now: Millis,
+    pub bytes: usize,
+    extras: Extras,
+    garbage: Vec<Place>,
+    /// The revision that readers see.
+    base: Revision,
+}
+
+impl Draft {
+    pub fn granted(&mut self, l: &Lease) {
+        self.extras.revoked.retain(|r| *r != l.id);
+        self.extras.granted.push((l.id, l.ttl, l.deadline));
+    }
+    pub fn revoked(&mut self, id: i64) {
+        self.extras.revoked.push(id);
+        self.extras.granted.retain(|g| g.0 != id);
+    }
+    /// Only what is published can be compacted: what this batch adds must first be written as history.
+    pub fn compact(&mut self, revision: Revision) -> Result<(), Error> {
+        if revision > self.base {
+            return Err(Error::Future { asked: revision, current: self.base });
+        }
+        self.garbage.extend(self.state.compact(revision)?);
+        self.extras.floor = Some(revision);
+        Ok(())
+    }
+}
+
+/// A decision, and the answer to give when its batch is durable or was refused.
+pub type Work = Box<dyn FnOnce(&mut Draft) -> Answer + Send>;
+pub type Answer = Box<dyn FnOnce(Result<(), &Error>) + Send>;
+
+pub enum Job {
+    Work(Work),
+    /// Deletes all rows that were given up, and answers.
+    Sweep(Answer),
+    /// Gives free space back.
+    Vacuum(Answer),
+    Close,
+    #[cfg(test)]
+    Sql(&'static str, Answer),
+}
+
+/// What the timers wait for.
+pub struct Signals {
+    pub revision: watch::Sender<Revision>,
+    pub deadline: watch::Sender<Option<Millis>>,
+}
+
+/// Where events go once they are durable.
+pub enum Outlet {
+    /// To the task that wakes watchers.
+    Task(mpsc::Sender<(Vec<Arc<[Event]>>, Revision)>),
+    /// To watchers at once.
+    Inline(Arc<Hub>),
+}
+
+pub struct Writer {
+    pub published: Arc<ArcSwap<Published>>,
+    pub disk: Option<Disk>,
+    pub garbage: VecDeque<Place>,
+    pub signals: Signals,
+    pub outlet: Outlet,
+    pub clock: runtime::Clock,
+    pub history_bytes: usize,
+    pub refused: bool,
+}
+
+impl Writer {
+    /// Serves requests until told to close, or nobody can ask any more.
+    pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut closing = false;
+        while !closing {
+            let job = if self.garbage.is_empty() || self.refused {
+                match jobs.blocking_recv() {
+                    Some(j) => j,
+                    None => break,
+                }
+            } else {
+                match jobs.try_recv() {
+                    Ok(j) => j,
+                    Err(mpsc::error::TryRecvError::Empty) => {
+                        self.sweep_step();
+                        continue;
+                    }
+                    Err(mpsc::error::TryRecvError::Disconnected) => break,
+                }
+            };
+            let mut other = None;
+            match job {
+                Job::Work(first) => {
+                    let mut left = BATCH;
+                    self.guarded(std::iter::once(first).chain(std::iter::from_fn(|| {
+                        left = left.checked_sub(1)?;
+                        match jobs.try_recv() {
+                            Ok(Job::Work(w)) => Some(w),
+                            Ok(j) => {
+                                other = Some(j);
+                                left = 0;
+                                None
+                            }
+                            Err(_) => None,
+                        }
+                    })));
+                }
+                j => other = Some(j),
+            }
+            match other {
+                Some(Job::Close) => closing = true,
+                Some(j) => self.special(j),
+                None => {}
+            }
+        }
+        jobs.close();
+        while let Ok(j) = jobs.try_recv() {
+            drop(j);
+        }
+        if let Some(d) = self.disk.take() {
+            d.close();
+        }
+    }
+
+    fn special(&mut self, j: Job) {
+        match j {
+            Job::Work(w) => self.guarded(std::iter::once(w)),
+            Job::Sweep(answer) => {
+                let mut r = Ok(());
+                while r.is_ok() && !self.garbage.is_empty() {
+                    r = self.sweep();
+                }
+                answer(r.as_ref().map(|()| ()));
+            }
+            Job::Vacuum(answer) => {
+                let r = self.disk.as_mut().map_or(Ok(()), Disk::vacuum);
+                answer(r.as_ref().map(|()| ()));
+            }
+            Job::Close => {}
+            #[cfg(test)]
+            Job::Sql(sql, answer) => {
+                self.disk.as_ref().unwrap().execute(sql);
+                answer(Ok(()));
+            }
+        }
+    }
+
+    /// A panic in a decision refuses the batch and not more.
+    fn guarded(&mut self, works: impl Iterator<Item = Work>) {
+        let mut taken = 0usize;
+        let works = works.inspect(|_| taken += 1);
+        if catch_unwind(AssertUnwindSafe(|| self.batch(works))).is_err() {
+            tracing::error!(requests = taken, "a request panicked: its batch was refused");
+        }
+    }
+
+    /// Carries out one batch.
+    pub fn batch(&mut self, works: impl Iterator<Item = Work>) {
+        let before = self.published.load_full();
+        let now = self.clock.unix_nanos() / 1_000_000;
+        let mut draft = Draft {
+            state: before.state.clone(),
+            now,
+            bytes: 0,
+            extras: Extras::default(),
+            garbage: Vec::new(),
+            base: before.state.revision(),
+        };
+        if let Some(floor) = before.state.floor_for(self.history_bytes) {
+            // A quarter more than needed, so that this is seldom.
+            let floor = before.state.floor_for(self.history_bytes / 4 * 3).unwrap_or(floor);
+            if let Err(e) = draft.compact(floor) {
+                tracing::debug!(error = %e, "bounding the history");
+            }
+        }
+        let mut answers = Vec::new();
+        for w in works {
+            answers.push(w(&mut draft));
+            if draft.bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        let result = self.commit(&before, draft);
+        for a in answers {
+            a(result.as_ref().map(|()| ()));
+        }
+    }
+
+    fn commit(&mut self, before: &Published, draft: Draft) -> Result<(), Error> {
+        let Draft { state, extras, garbage, base, .. } = draft;
+        let batches: Vec<Arc<[Event]>> = state.batches_after(base)?.cloned().collect();
+        if batches.is_empty() && extras.is_empty() {
+            return Ok(());
+        }
+        if let Some(disk) = &mut self.disk {
+            // Some old rows in each batch, so that a busy store keeps up with its garbage.
+            let n = self.garbage.len().min(GARBAGE_STEP / 10);
+            let done = disk.commit(
+                batches.iter().flat_map(|b| b.iter()),
+                &extras,
+                &self.garbage.make_contiguous()[..n],
+            );
+            if let Err(e) = done {
+                if !self.refused {
+                    tracing::error!(error = %e, "the disk refused a batch of writes");
+                }
+                self.refused = true;
+                return Err(e);
+            }
+            if std::mem::take(&mut self.refused) {
+                tracing::info!("the disk takes writes again");
+            }
+            self.garbage.drain(..n);
+            self.garbage.extend(garbage);
+        }
+        let (revision, deadline) = (state.revision(), state.next_deadline());
+        let old_deadline = before.state.next_deadline();
+        self.published.store(Arc::new(Published::new(state)));
+        if !batches.is_empty() {
+            self.signals.revision.send_replace(revision);
+            match &self.outlet {
+                Outlet::Inline(hub) => hub.dispatch(&batches, revision),
+                // Nobody takes them when the program is ending.
+                Outlet::Task(tx) => drop(tx.blocking_send((batches, revision))),
+            }
+        }
+        if deadline != old_deadline {
+            self.signals.deadline.send_replace(deadline);
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self) -> Result<(), Error> {
+        let n = self.garbage.len().min(GARBAGE_STEP);
+        if let Some(disk) = &mut self.disk {
+            disk.commit(std::iter::empty(), &Extras::default(), &self.garbage.make_contiguous()[..n])?;
+        }
+        self.garbage.drain(..n);
+        Ok(())
+    }
+
+    /// A step when there is nothing else to do. After a failure it waits until a batch of writes went well.
+    fn sweep_step(&mut self) {
+        if let Err(e) = self.sweep() {
+            tracing::error!(error = %e, rows = self.garbage.len(), "deleting compacted rows");
+            self.refused = true;
+        }
+    }
+}
+
+/// Another revision than the published one.
+pub struct Past(pub Snapshot);
+
+impl View for Past {
+    fn revision(&self) -> Revision {
+        self.0.revision()
+    }
+    fn get(&self, key: &str) -> Option<Arc<Record>> {
+        self.0.get(key.as_bytes()).cloned()
+    }
+    fn scan(&self, prefix: &str, start: &str, f: &mut dyn FnMut(&Arc<Record>) -> bool) {
+        self.0.scan(prefix, start, f);
+    }
+    fn count(&self, prefix: &str) -> usize {
+        self.0.count(prefix)
+    }
+}
