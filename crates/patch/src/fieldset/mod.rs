@@ -10,6 +10,7 @@ mod text;
 pub use element::PathElement;
 pub use filter::{Filter, Pattern};
 pub use text::ParseError;
+pub(crate) use text::write_json;
 
 use std::cmp::Ordering;
 

@@ -77,7 +77,7 @@ impl PathElement {
 }
 
 /// JSON with `<`, `>` and `&` escaped, as Go writes it.
-fn write_json(v: &Value, out: &mut String) {
+pub(crate) fn write_json(v: &Value, out: &mut String) {
     match v {
         Value::String(s) => quote(s, true, out),
         Value::Array(a) => {

@@ -31,19 +31,12 @@ pub(super) fn refresh(object: &mut Value, config: &Value) {
         return;
     }
     let mut config = config.clone();
-    if let Some(Value::Object(m)) = config.get_mut("metadata") {
-        let gone = match m.get_mut("annotations") {
-            Some(Value::Object(a)) => {
-                a.remove(ANNOTATION);
-                a.is_empty()
-            }
-            _ => false,
-        };
-        if gone {
-            m.remove("annotations");
-        }
+    if let Some(Value::Object(a)) = config.get_mut("metadata").and_then(|m| m.get_mut("annotations")) {
+        a.remove(ANNOTATION);
     }
-    let text = format!("{config}\n");
+    let mut text = String::new();
+    crate::fieldset::write_json(&config, &mut text);
+    text.push('\n');
     let Some(Value::Object(a)) = object.get_mut("metadata").and_then(|m| m.get_mut("annotations")) else {
         return;
     };

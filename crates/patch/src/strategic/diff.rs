@@ -194,7 +194,10 @@ fn lists(
         Items::Scalars => {
             let (add, delete) = lists_of_scalars(original, modified, o);
             let add = sort_by(add, modified, key, Items::Scalars)?;
-            let wanted = (!o.no_deletions && !delete.is_empty()) || (!o.no_changes && original != modified);
+            // Upstream has sorted the original list by now: an order other than sorted always goes along.
+            let mut sorted = original.to_vec();
+            sorted.sort_by_cached_key(text);
+            let wanted = (!o.no_deletions && !delete.is_empty()) || (!o.no_changes && sorted != modified);
             let order = if o.element_order && wanted { modified.to_vec() } else { Vec::new() };
             Ok(ListDiff { add, delete, order })
         }
