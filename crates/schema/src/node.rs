@@ -142,8 +142,6 @@ fn element(w: Wire, map_type: &str) -> Shape {
             Shape::Struct { atomic: m == "atomic" }
         }
         Wire::Strings => Shape::List(ListType::Atomic),
-        // Upstream's OpenAPI gives these no structure, so field management deduces it from the value.
-        Wire::Raw | Wire::SchemaOrBool(_) | Wire::SchemaOrArray(_) | Wire::SchemaOrStrings(_) => Shape::Any,
         _ => Shape::Scalar,
     }
 }

@@ -295,3 +295,57 @@ fn conflicts_are_told_as_upstream_tells_them() {
         (400, "metadata.managedFields must be nil".into())
     );
 }
+
+/// Built-in kinds: what upstream says an update owns. `BUILTIN=dir cargo test -p patch -- --ignored`, with `in.jsonl` of
+/// `{"old": object or null, "new": object}` and `out.jsonl` of upstream's fieldsV1 (`oracle/builtin`).
+#[test]
+#[ignore = "needs files"]
+fn builtin_kinds() {
+    let dir = std::env::var("BUILTIN").unwrap();
+    let read = |f: &str| std::fs::read_to_string(format!("{dir}/{f}")).unwrap();
+    let (mut n, mut bad) = (0, Vec::new());
+    for (i, o) in read("in.jsonl").lines().zip(read("out.jsonl").lines()) {
+        if o == "null" {
+            continue;
+        }
+        let (i, want): (Value, Value) = (serde_json::from_str(i).unwrap(), serde_json::from_str(o).unwrap());
+        let (v, kind) = (i["new"]["apiVersion"].as_str().unwrap(), i["new"]["kind"].as_str().unwrap());
+        let (group, version) = v.split_once('/').unwrap_or(("", v));
+        let Some(ty) = schema::facts::type_of(group, version, kind) else { continue };
+        let canonical = |v: &Value| schema::json::canonicalize(v.clone(), ty).unwrap().value;
+        let old = (!i["old"].is_null()).then(|| {
+            let mut o = canonical(&i["old"]);
+            o["metadata"].as_object_mut().unwrap().remove("uid");
+            o
+        });
+        let mut new = canonical(&i["new"]);
+        let req = Request {
+            api_version: v,
+            schema: Node::Type(ty),
+            manager: "m",
+            subresource: "",
+            now: now(),
+            filter: &Filter::All,
+            versions: &OneVersion,
+        };
+        update(&req, old.as_ref(), &mut new);
+        let got = FieldSet::from_value(&new["metadata"][MANAGED][0]["fieldsV1"]).unwrap();
+        if want.is_string() {
+            bad.push(format!("{v} {kind}: upstream: {want}"));
+            continue;
+        }
+        let want = FieldSet::from_value(&want).unwrap();
+        n += 1;
+        if got != want {
+            let more = got.clone().difference(&want).paths();
+            let less = want.difference(&got).paths();
+            bad.push(format!(
+                "{v} {kind} old={}: more {:?} less {:?}",
+                old.is_some(),
+                &more[..more.len().min(6)],
+                &less[..less.len().min(6)]
+            ));
+        }
+    }
+    assert!(bad.is_empty(), "{} of {n}:\n{}", bad.len(), bad.join("\n"));
+}

@@ -89,7 +89,7 @@ fn element(node: Node<'_>) -> Node<'_> {
     node.item().unwrap_or(Node::Any)
 }
 
-fn object<'v>(v: &'v Value) -> Result<&'v Object, PatchError> {
+fn object(v: &Value) -> Result<&Object, PatchError> {
     v.as_object().ok_or_else(|| bad_type("map[string]interface {}", v))
 }
 fn array(v: Value) -> Result<Vec<Value>, PatchError> {

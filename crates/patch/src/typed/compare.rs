@@ -1,7 +1,7 @@
 //! What changed between two values (structured-merge-diff `typed/compare.go`).
 
 use super::items::{index, list};
-use super::zero::zero_of;
+use super::zero::{nulls, zero_of};
 use super::{Invalid, MAX_DEPTH, Place, child, item};
 use crate::fieldset::{FieldSet, Filter, PathElement};
 use crate::number::equal;
@@ -82,12 +82,20 @@ fn go(
         Place::Leaf => d.leaf(l, r),
         Place::Struct | Place::Map => {
             let (lm, rm) = (l.and_then(Value::as_object), r.and_then(Value::as_object));
-            if is_empty(lm) && is_empty(rm) {
+            let one = l.is_none() != r.is_none() && matches!(place, Place::Struct);
+            if is_empty(lm) && is_empty(rm) && !(one && nulls(node).next().is_some()) {
                 d.leaf(l, r);
                 return Ok(());
             }
             let both = Both { l: (l, lm), r: (r, rm), node, place: &place, depth, in_metadata };
             both.fields(d)?;
+            if one {
+                let there = lm.or(rm);
+                for name in nulls(node).filter(|n| there.is_some_and(|m| !m.contains_key(*n))) {
+                    let side = if l.is_none() { &mut d.changed } else { &mut d.removed };
+                    side.push(|| PathElement::field(name), true, FieldSet::new());
+                }
+            }
             // A map in place of something else, or the other way round (only where the type is unknown).
             if [l, r].iter().flatten().any(|v| !v.is_object() && !v.is_null()) {
                 d.leaf(l, r);

@@ -48,3 +48,22 @@ pub(super) fn zero_of(node: Node<'_>) -> Option<&'static Value> {
         _ => &z[0],
     })
 }
+
+/// The fields that upstream's JSON of this struct has as null where ours has nothing.
+pub(super) fn nulls(node: Node<'_>) -> impl Iterator<Item = &'static str> {
+    let ty = match node {
+        Node::Type(t) => Some(t),
+        Node::Field(t, i) | Node::Item(t, i) => {
+            fields(t).get(usize::from(i)).and_then(|f| f.wire.struct_type())
+        }
+        Node::Custom(_) | Node::Any => None,
+    };
+    ty.map_or(&[][..], fields)
+        .iter()
+        .filter(|f| {
+            !f.omit_empty
+                && !f.omit_zero
+                && (f.pointer || f.card != Card::One || matches!(f.wire, Wire::Time | Wire::MicroTime))
+        })
+        .map(|f| f.name)
+}
