@@ -94,7 +94,7 @@ impl Attributes<'_> {
         self.operation == Operation::Update
     }
     /// The new object, null for a delete.
-    pub fn new(&self) -> &Value {
+    pub fn obj(&self) -> &Value {
         self.object.as_deref().unwrap_or(&Value::Null)
     }
     /// The stored object, null for a create.
@@ -104,7 +104,7 @@ impl Attributes<'_> {
     /// A 403 about this request's object.
     pub fn forbidden(&self, why: impl std::fmt::Display) -> Status {
         let mut name = self.name;
-        for candidate in [self.new().name(), self.new().str_at("metadata.generateName"), "Unknown"] {
+        for candidate in [self.obj().name(), self.obj().str_at("metadata.generateName"), "Unknown"] {
             if name.is_empty() {
                 name = candidate;
             }

@@ -82,8 +82,8 @@ impl PodSecurity {
         if !a.subresource.is_empty() {
             return Ok(());
         }
-        let (new, errors) = self.policy(a.new());
-        let name = a.new().name().to_owned();
+        let (new, errors) = self.policy(a.obj());
+        let name = a.obj().name().to_owned();
         let invalid = || Err(Status::invalid(&a.kind.group_kind(), &name, &errors));
         let exempt =
             !a.namespace.is_empty() && self.config.exempt_namespaces.iter().any(|n| n == a.namespace);
@@ -107,7 +107,7 @@ impl PodSecurity {
                 return Ok(());
             }
         }
-        if exempt && let Some(w) = self.exempt_warning(&name, &new, a.new()) {
+        if exempt && let Some(w) = self.exempt_warning(&name, &new, a.obj()) {
             a.effects.warnings.push(w);
         }
         Ok(())
@@ -212,7 +212,7 @@ impl PodSecurity {
                 return Ok(());
             }
         }
-        let new = a.new();
+        let new = a.obj();
         let Some(pod) = (if enforce { Some(new) } else { new.at(path) }) else { return Ok(()) };
         if enforce && a.updates() && !significant(new, a.old()) {
             return Ok(());

@@ -122,7 +122,7 @@ impl ResourceQuota {
         a: &Attributes<'_>,
         l: &dyn Lookup,
     ) -> Result<Vec<Value>, Status> {
-        let mut object = a.new().clone();
+        let mut object = a.obj().clone();
         if object.namespace().is_empty() {
             object.set_at("metadata.namespace", a.namespace);
         }

@@ -62,11 +62,11 @@ mod tests {
             let own = |x: &[&Value]| x.iter().map(|v| (*v).clone()).collect::<Vec<_>>();
             merge(&own(a), &own(b))
         };
-        assert_eq!(m(&[&equal], &[&exists]), [exists.clone()]);
-        assert_eq!(m(&[&exists], &[&equal]), [exists.clone()]);
-        assert_eq!(m(&[&exists], &[&exists]), [exists.clone()]);
+        assert_eq!(m(&[&equal], &[&exists]), std::slice::from_ref(&exists));
+        assert_eq!(m(&[&exists], &[&equal]), std::slice::from_ref(&exists));
+        assert_eq!(m(&[&exists], &[&exists]), std::slice::from_ref(&exists));
         assert_eq!(m(&[&short, &equal], &[&long]), [equal, long]);
         let all = json!({"operator": "Exists"});
-        assert_eq!(m(&[&exists], &[&all]), [all]);
+        assert_eq!(m(&[&exists], &[&all]), std::slice::from_ref(&all));
     }
 }

@@ -20,7 +20,7 @@ fn ignored(a: &Attributes<'_>) -> bool {
         containers(&spec).map(|(_, c)| c.str_at("image").to_owned()).collect()
     };
     let old = images(a.old());
-    a.updates() && images(a.new()).iter().all(|i| old.contains(i))
+    a.updates() && images(a.obj()).iter().all(|i| old.contains(i))
 }
 
 impl Plugin for AlwaysPullImages {
@@ -58,12 +58,12 @@ impl Plugin for AlwaysPullImages {
             errors.push(a.forbidden(FieldError::not_supported(&Path::new(path), policy, &[ALWAYS])));
         };
         let none = Value::Null;
-        for (path, c) in containers(a.new().get("spec").unwrap_or(&none)) {
+        for (path, c) in containers(a.obj().get("spec").unwrap_or(&none)) {
             if c.str_at("imagePullPolicy") != ALWAYS {
                 refuse(format!("{path}.imagePullPolicy"), c.str_at("imagePullPolicy"));
             }
         }
-        for (i, v) in a.new().array_at("spec.volumes").iter().enumerate() {
+        for (i, v) in a.obj().array_at("spec.volumes").iter().enumerate() {
             if v.get("image").is_some() && v.str_at("image.pullPolicy") != ALWAYS {
                 refuse(format!("spec.volumes[{i}].image.pullPolicy"), v.str_at("image.pullPolicy"));
             }

@@ -43,7 +43,7 @@ impl Plugin for Signing {
         if !a.is(GROUP, CSRS) || a.subresource != "status" {
             return Ok(());
         }
-        let (new, old) = (a.new(), a.old());
+        let (new, old) = (a.obj(), a.old());
         if ["status.certificate", "status.conditions"].iter().all(|f| new.at(f) == old.at(f)) {
             return Ok(());
         }
@@ -65,10 +65,10 @@ impl Plugin for SubjectRestriction {
     }
     fn validate(&self, a: &mut Attributes<'_>, _: &dyn Lookup) -> Result<(), Status> {
         const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
-        if !a.is(GROUP, CSRS) || !a.subresource.is_empty() || a.new().str_at("spec.signerName") != SIGNER {
+        if !a.is(GROUP, CSRS) || !a.subresource.is_empty() || a.obj().str_at("spec.signerName") != SIGNER {
             return Ok(());
         }
-        let subject = authn::cert::csr_subject(a.new().str_at("spec.request"))
+        let subject = authn::cert::csr_subject(a.obj().str_at("spec.request"))
             .map_err(|e| a.forbidden(format!("failed to parse CSR: {e}")))?;
         if subject.organizations.iter().any(|o| o == meta::user::SYSTEM_MASTERS) {
             return Err(
@@ -88,7 +88,7 @@ impl Plugin for Attest {
         matches!(op, Operation::Create | Operation::Update)
     }
     fn validate(&self, a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<(), Status> {
-        let signer = a.new().str_at("spec.signerName");
+        let signer = a.obj().str_at("spec.signerName");
         if !a.is(GROUP, "clustertrustbundles") || signer.is_empty() {
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Plugin for Attest {
             }
             v
         };
-        if (a.updates() && strip(a.new()) == strip(a.old())) || authorized(l, a.user, "attest", signer) {
+        if (a.updates() && strip(a.obj()) == strip(a.old())) || authorized(l, a.user, "attest", signer) {
             return Ok(());
         }
         Err(a.forbidden(format!("user not permitted to attest for signerName {}", quote(signer))))

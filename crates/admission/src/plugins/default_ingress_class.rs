@@ -18,8 +18,8 @@ impl Plugin for DefaultIngressClass {
     fn admit(&self, a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<(), Status> {
         if !a.is("networking.k8s.io", "ingresses")
             || !a.subresource.is_empty()
-            || a.new().at("spec.ingressClassName").is_some()
-            || a.new().annotation("kubernetes.io/ingress.class").is_some()
+            || a.obj().at("spec.ingressClassName").is_some()
+            || a.obj().annotation("kubernetes.io/ingress.class").is_some()
         {
             return Ok(());
         }

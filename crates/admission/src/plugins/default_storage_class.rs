@@ -19,8 +19,8 @@ impl Plugin for DefaultStorageClass {
     }
     fn admit(&self, a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<(), Status> {
         if !a.is_main("persistentvolumeclaims")
-            || a.new().annotation(BETA_CLASS).is_some()
-            || a.new().at("spec.storageClassName").is_some()
+            || a.obj().annotation(BETA_CLASS).is_some()
+            || a.obj().at("spec.storageClassName").is_some()
         {
             return Ok(());
         }

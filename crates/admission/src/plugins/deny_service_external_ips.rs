@@ -16,7 +16,7 @@ impl Plugin for DenyServiceExternalIPs {
     }
     fn validate(&self, a: &mut Attributes<'_>, _: &dyn Lookup) -> Result<(), Status> {
         let had = a.old().array_at("spec.externalIPs");
-        if !a.is_main("services") || a.new().array_at("spec.externalIPs").iter().all(|ip| had.contains(ip)) {
+        if !a.is_main("services") || a.obj().array_at("spec.externalIPs").iter().all(|ip| had.contains(ip)) {
             return Ok(());
         }
         Err(a.forbidden("Use of external IPs is denied by admission control"))

@@ -25,7 +25,7 @@ impl Plugin for ExtendedResourceToleration {
         }
         let lists = ["spec.containers", "spec.initContainers"];
         let requests =
-            lists.iter().flat_map(|l| a.new().array_at(l)).filter_map(|c| c.at("resources.requests"));
+            lists.iter().flat_map(|l| a.obj().array_at(l)).filter_map(|c| c.at("resources.requests"));
         let names: BTreeSet<String> = requests
             .filter_map(Value::as_object)
             .flat_map(|m| m.keys())

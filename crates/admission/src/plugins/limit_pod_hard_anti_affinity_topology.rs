@@ -20,12 +20,12 @@ impl Plugin for LimitPodHardAntiAffinityTopology {
             return Ok(());
         }
         let terms =
-            a.new().array_at("spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+            a.obj().array_at("spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution");
         match terms.iter().map(|t| t.str_at("topologyKey")).find(|k| *k != HOSTNAME) {
             None => Ok(()),
             Some(k) => Err(Status::forbidden(
                 &a.resource.group_resource(),
-                a.new().name(),
+                a.obj().name(),
                 format!(
                     "affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey {k} but only key {HOSTNAME} \
                      is allowed"

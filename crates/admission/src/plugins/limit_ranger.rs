@@ -39,8 +39,8 @@ impl Plugin for LimitRanger {
         }
         for range in l.list("", "limitranges", a.namespace) {
             let errors = match a.resource.resource.as_str() {
-                "pods" => check_pod(a.new(), &range),
-                "persistentvolumeclaims" => check_claim(a.new(), &range),
+                "pods" => check_pod(a.obj(), &range),
+                "persistentvolumeclaims" => check_claim(a.obj(), &range),
                 _ => Vec::new(),
             };
             if !errors.is_empty() {

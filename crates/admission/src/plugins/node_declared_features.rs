@@ -18,16 +18,16 @@ impl Plugin for NodeDeclaredFeatureValidator {
     }
     // The other half, devices that take node resources, is behind the gate DRANodeAllocatableResources, which is off.
     fn validate(&self, a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<(), Status> {
-        let node = a.new().str_at("spec.nodeName");
+        let node = a.obj().str_at("spec.nodeName");
         if !a.is("", "pods")
             || !a.updates()
             || !matches!(a.subresource, "" | "resize")
             || node.is_empty()
-            || a.new().generation() == a.old().generation()
+            || a.obj().generation() == a.old().generation()
         {
             return Ok(());
         }
-        let needed = needed(a.old(), a.new());
+        let needed = needed(a.old(), a.obj());
         if needed.is_empty() {
             return Ok(());
         }

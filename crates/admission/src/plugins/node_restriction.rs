@@ -102,7 +102,7 @@ impl Request<'_, '_> {
     }
 
     fn mirror_pod(&self) -> Answer {
-        let (pod, node) = (self.a.new(), self.quoted());
+        let (pod, node) = (self.a.obj(), self.quoted());
         if !is_mirror(pod) {
             return self.refuse(format!(
                 "pod does not have {} annotation, node {node} can only create mirror pods",
@@ -159,7 +159,7 @@ impl Request<'_, '_> {
         if !self.a.updates() {
             return self.unexpected();
         }
-        let (new, old, node) = (self.a.new(), self.a.old(), self.quoted());
+        let (new, old, node) = (self.a.obj(), self.a.old(), self.quoted());
         if old.str_at("spec.nodeName") != self.node {
             return self.refuse(format!(
                 "node {node} can only update pod status for pods with spec.nodeName set to itself"
@@ -184,7 +184,7 @@ impl Request<'_, '_> {
         if !self.a.creates() {
             return self.refuse(format!("unexpected operation {}", self.a.operation.as_str()));
         }
-        let name = if self.a.name.is_empty() { self.a.new().name() } else { self.a.name };
+        let name = if self.a.name.is_empty() { self.a.obj().name() } else { self.a.name };
         if name.is_empty() {
             return self.refuse("could not determine pod from request data");
         }

@@ -20,7 +20,7 @@ impl Plugin for OwnerReferencesPermissionEnforcement {
         if a.is("", "pods") && a.subresource == "status" {
             return Ok(());
         }
-        let (new, old) = (a.new().array_at(REFS), a.old().array_at(REFS));
+        let (new, old) = (a.obj().array_at(REFS), a.old().array_at(REFS));
         if new == old {
             return Ok(());
         }

@@ -30,13 +30,13 @@ impl Plugin for PersistentVolumeClaimResize {
         let size = |c: &Value| {
             c.at("spec.resources.requests.storage").and_then(quantity).unwrap_or_else(Quantity::zero)
         };
-        if size(a.new()) <= size(a.old()) {
+        if size(a.obj()) <= size(a.old()) {
             return Ok(());
         }
         if a.old().str_at("status.phase") != "Bound" {
             return Err(a.forbidden("Only bound persistent volume claims can be expanded"));
         }
-        let class = class_of(a.new());
+        let class = class_of(a.obj());
         let allowed = !class.is_empty()
             && class == class_of(a.old())
             && l.get("storage.k8s.io", "storageclasses", "", class)

@@ -22,7 +22,7 @@ impl PodNodeSelector {
         labels(text.unwrap_or(""))
     }
     fn conflict(a: &Attributes<'_>, why: &str) -> Status {
-        Status::forbidden(&a.resource.group_resource(), a.new().name(), why)
+        Status::forbidden(&a.resource.group_resource(), a.obj().name(), why)
     }
 }
 
@@ -41,7 +41,7 @@ fn labels(text: &str) -> Result<Map<String, Value>, Status> {
 const CONFLICT: &str = "pod node label selector conflicts with its namespace node label selector";
 
 fn of_pod(a: &Attributes<'_>) -> Map<String, Value> {
-    a.new().at("spec.nodeSelector").and_then(Value::as_object).cloned().unwrap_or_default()
+    a.obj().at("spec.nodeSelector").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 impl Plugin for PodNodeSelector {

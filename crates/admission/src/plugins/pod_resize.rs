@@ -17,11 +17,11 @@ impl Plugin for PodResizeValidator {
         op == Operation::Update
     }
     fn validate(&self, a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<(), Status> {
-        let node = a.new().str_at("spec.nodeName");
+        let node = a.obj().str_at("spec.nodeName");
         if !a.is("", "pods")
             || a.subresource != "resize"
             || node.is_empty()
-            || a.new().generation() == a.old().generation()
+            || a.obj().generation() == a.old().generation()
         {
             return Ok(());
         }
@@ -40,7 +40,7 @@ impl Plugin for PodResizeValidator {
             );
         }
         let allocatable = resources::parse(node.at("status.allocatable"));
-        let requests = resources::pod_requests(a.new(), Options::default());
+        let requests = resources::pod_requests(a.obj(), Options::default());
         let mut over: Vec<String> = Vec::new();
         for name in ["cpu", "memory"] {
             let zero = Quantity::zero();

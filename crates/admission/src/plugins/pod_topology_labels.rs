@@ -22,8 +22,8 @@ impl Plugin for PodTopologyLabels {
         }
         // A binding's labels are copied to the pod when it is bound.
         let node = match a.subresource {
-            "" => a.new().str_at("spec.nodeName"),
-            "binding" if a.new().str_at("target.kind") == "Node" => a.new().str_at("target.name"),
+            "" => a.obj().str_at("spec.nodeName"),
+            "binding" if a.obj().str_at("target.kind") == "Node" => a.obj().str_at("target.name"),
             _ => "",
         };
         if node.is_empty() {

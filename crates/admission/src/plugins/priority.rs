@@ -36,11 +36,11 @@ impl Plugin for Priority {
         Ok(())
     }
     fn validate(&self, a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<(), Status> {
-        if !a.is(GROUP, "priorityclasses") || !a.subresource.is_empty() || !a.new().bool_at("globalDefault") {
+        if !a.is(GROUP, "priorityclasses") || !a.subresource.is_empty() || !a.obj().bool_at("globalDefault") {
             return Ok(());
         }
         match default_class(l) {
-            Some(d) if a.creates() || (a.updates() && d.name() != a.new().name()) => {
+            Some(d) if a.creates() || (a.updates() && d.name() != a.obj().name()) => {
                 Err(a.forbidden(format!(
                     "PriorityClass {} is already marked as default. Only one default can exist",
                     d.name()
@@ -74,7 +74,7 @@ fn keep(a: &mut Attributes<'_>) {
 }
 
 fn create(a: &mut Attributes<'_>, l: &dyn Lookup, kind: &Kind) -> Result<(), Status> {
-    let name = a.new().str_at("spec.priorityClassName").to_owned();
+    let name = a.obj().str_at("spec.priorityClassName").to_owned();
     let class = if name.is_empty() {
         default_class(l)
     } else {
@@ -89,7 +89,7 @@ fn create(a: &mut Attributes<'_>, l: &dyn Lookup, kind: &Kind) -> Result<(), Sta
         }
         None => (String::new(), 0, "PreemptLowerPriority".to_owned()),
     };
-    if let Some(given) = a.new().i64_at("spec.priority").filter(|g| *g != value) {
+    if let Some(given) = a.obj().i64_at("spec.priority").filter(|g| *g != value) {
         return Err(a.forbidden(if kind.group.is_empty() {
             format!(
                 "the integer value of priority ({given}) must not be provided in pod spec; priority admission \
@@ -103,7 +103,7 @@ fn create(a: &mut Attributes<'_>, l: &dyn Lookup, kind: &Kind) -> Result<(), Sta
             )
         }));
     }
-    let given = a.new().str_at("spec.preemptionPolicy");
+    let given = a.obj().str_at("spec.preemptionPolicy");
     let set_policy =
         !policy.is_empty() && (kind.group.is_empty() || schema::facts::gate("PodGroupPreemptionPolicy"));
     if set_policy && !given.is_empty() && given != policy {

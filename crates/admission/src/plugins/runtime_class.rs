@@ -12,7 +12,7 @@ pub(crate) struct RuntimeClass;
 const MISMATCH: &str = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
 
 fn class(a: &Attributes<'_>, l: &dyn Lookup) -> Result<Option<Arc<Value>>, Status> {
-    let Some(name) = a.new().at("spec.runtimeClassName").and_then(Value::as_str) else { return Ok(None) };
+    let Some(name) = a.obj().at("spec.runtimeClassName").and_then(Value::as_str) else { return Ok(None) };
     match l.get("node.k8s.io", "runtimeclasses", "", name) {
         Some(c) => Ok(Some(c)),
         None => {
@@ -35,7 +35,7 @@ impl Plugin for RuntimeClass {
         let Some(class) = class(a, l)? else { return Ok(()) };
         if class.get("overhead").is_some() {
             let fixed = class.at("overhead.podFixed");
-            let given = parse(a.new().at("spec.overhead"));
+            let given = parse(a.obj().at("spec.overhead"));
             if !given.is_empty() && given != parse(fixed) {
                 return Err(a.forbidden(MISMATCH));
             }
@@ -47,7 +47,7 @@ impl Plugin for RuntimeClass {
         let empty = Map::new();
         let wanted = scheduling.get("nodeSelector").and_then(Value::as_object).unwrap_or(&empty);
         let mut selector =
-            a.new().at("spec.nodeSelector").and_then(Value::as_object).cloned().unwrap_or_default();
+            a.obj().at("spec.nodeSelector").and_then(Value::as_object).cloned().unwrap_or_default();
         for (k, v) in wanted {
             if let Some(p) = selector.get(k).filter(|p| *p != v) {
                 return Err(a.forbidden(format!(
@@ -59,7 +59,7 @@ impl Plugin for RuntimeClass {
             selector.insert(k.clone(), v.clone());
         }
         let merged =
-            tolerations::merge(a.new().array_at("spec.tolerations"), scheduling.array_at("tolerations"));
+            tolerations::merge(a.obj().array_at("spec.tolerations"), scheduling.array_at("tolerations"));
         let Some(pod) = a.object.as_deref_mut() else { return Ok(()) };
         if !selector.is_empty() {
             pod.set_at("spec.nodeSelector", selector);
@@ -74,7 +74,7 @@ impl Plugin for RuntimeClass {
             return Ok(());
         }
         let class = class(a, l)?;
-        let of_pod = a.new().at("spec.overhead");
+        let of_pod = a.obj().at("spec.overhead");
         match class.as_deref().filter(|c| c.get("overhead").is_some()) {
             Some(c) if parse(of_pod) != parse(c.at("overhead.podFixed")) => Err(a.forbidden(MISMATCH)),
             Some(_) => Ok(()),

@@ -30,10 +30,10 @@ impl Plugin for ServiceAccount {
             return Ok(());
         }
         // The kubelet deletes a mirror pod that differs from its own.
-        if is_mirror(a.new()) {
+        if is_mirror(a.obj()) {
             return self.validate(a, l);
         }
-        if a.new().str_at("spec.serviceAccountName").is_empty()
+        if a.obj().str_at("spec.serviceAccountName").is_empty()
             && let Some(pod) = a.object.as_deref_mut()
         {
             pod.set_at("spec.serviceAccountName", DEFAULT);
@@ -64,14 +64,14 @@ impl Plugin for ServiceAccount {
             return Ok(());
         }
         let ephemeral = a.updates() && a.subresource == "ephemeralcontainers";
-        if !ephemeral && !(a.creates() && a.subresource.is_empty()) {
+        if !(ephemeral || a.creates() && a.subresource.is_empty()) {
             return Ok(());
         }
-        if !ephemeral && is_mirror(a.new()) {
+        if !ephemeral && is_mirror(a.obj()) {
             return mirror(a);
         }
-        if a.new().str_at("spec.serviceAccountName").is_empty() {
-            let why = format!("no service account specified for pod {}/{}", a.namespace, a.new().name());
+        if a.obj().str_at("spec.serviceAccountName").is_empty() {
+            let why = format!("no service account specified for pod {}/{}", a.namespace, a.obj().name());
             return Err(a.forbidden(why));
         }
         let account = account(a, l)?;
@@ -79,7 +79,7 @@ impl Plugin for ServiceAccount {
         if !enforced {
             return Ok(());
         }
-        limit_secrets(a.new(), &account, ephemeral).map_err(|why| a.forbidden(why))
+        limit_secrets(a.obj(), &account, ephemeral).map_err(|why| a.forbidden(why))
     }
 }
 
@@ -95,7 +95,7 @@ fn suffix(n: u64) -> String {
 
 fn account(a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<Arc<Value>, Status> {
     let ns = a.namespace;
-    let name = a.new().str_at("spec.serviceAccountName").to_owned();
+    let name = a.obj().str_at("spec.serviceAccountName").to_owned();
     if let Some(found) = l.get("", "serviceaccounts", ns, &name) {
         return Ok(found);
     }
@@ -109,7 +109,7 @@ fn account(a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<Arc<Value>, Status>
 }
 
 fn mirror(a: &Attributes<'_>) -> Result<(), Status> {
-    let pod = a.new();
+    let pod = a.obj();
     if !pod.str_at("spec.serviceAccountName").is_empty() {
         return Err(a.forbidden("a mirror pod may not reference service accounts"));
     }

@@ -73,7 +73,7 @@ impl<'a> Counted<'a> {
         let create = a.operation == Operation::Create;
         match (self.kind, a.subresource) {
             (Kind::Pod, "") => {
-                create || (a.updates() && scopes::terminating(a.old()) != scopes::terminating(a.new()))
+                create || (a.updates() && scopes::terminating(a.old()) != scopes::terminating(a.obj()))
             }
             (Kind::Pod, "resize") => a.updates(),
             (Kind::Service | Kind::DeviceClaim | Kind::Claim, "") => create || a.updates(),

@@ -36,7 +36,7 @@ fn unsure(why: String) -> Status {
 
 impl Request<'_, '_> {
     pub(super) fn token(&self) -> Answer {
-        let request = self.a.new();
+        let request = self.a.obj();
         let bound = request.at("spec.boundObjectRef").unwrap_or(&Value::Null);
         if bound.str_at("apiVersion") != "v1"
             || bound.str_at("kind") != "Pod"
@@ -142,7 +142,7 @@ impl Request<'_, '_> {
         if !self.a.subresource.is_empty() {
             return self.refuse(format!("unexpected subresource {}", self.a.subresource));
         }
-        let (ns, spec) = (self.a.namespace, self.a.new().get("spec").unwrap_or(&Value::Null));
+        let (ns, spec) = (self.a.namespace, self.a.obj().get("spec").unwrap_or(&Value::Null));
         let named = spec.str_at("nodeName");
         if named != self.node {
             return self.refuse(format!(

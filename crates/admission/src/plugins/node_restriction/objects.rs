@@ -10,11 +10,11 @@ use std::collections::BTreeSet;
 impl Request<'_, '_> {
     pub(super) fn own_node(&self) -> Answer {
         let node = self.quoted();
-        let name = if self.a.name.is_empty() { self.a.new().name() } else { self.a.name };
+        let name = if self.a.name.is_empty() { self.a.obj().name() } else { self.a.name };
         if name != self.node {
             return self.refuse(format!("node {node} is not allowed to modify node {}", quote(name)));
         }
-        let (new, old) = (self.a.new(), self.a.old());
+        let (new, old) = (self.a.obj(), self.a.old());
         match self.a.operation {
             Operation::Create => {
                 if new.at("spec.configSource").is_some() {
@@ -72,7 +72,7 @@ impl Request<'_, '_> {
             }
             v
         };
-        let (new, old) = (strip(self.a.new()), strip(self.a.old()));
+        let (new, old) = (strip(self.a.obj()), strip(self.a.old()));
         if new == old {
             return Ok(());
         }
@@ -84,7 +84,7 @@ impl Request<'_, '_> {
 
     /// The name of an object that must be the node's.
     fn own_name(&self) -> &str {
-        if self.a.creates() { self.a.new().name() } else { self.a.name }
+        if self.a.creates() { self.a.obj().name() } else { self.a.name }
     }
 
     pub(super) fn lease(&self) -> Answer {
@@ -110,7 +110,7 @@ impl Request<'_, '_> {
         if !self.a.updates() {
             return self.unexpected();
         }
-        if self.a.old().get("spec") != self.a.new().get("spec") {
+        if self.a.old().get("spec") != self.a.obj().get("spec") {
             return self
                 .refuse(format!("node {} is not allowed to modify CSINode spec via status", self.quoted()));
         }
@@ -120,7 +120,7 @@ impl Request<'_, '_> {
     pub(super) fn resource_slice(&self) -> Answer {
         let own = |o: &Value| o.str_at("spec.nodeName") == self.node;
         match self.a.operation {
-            Operation::Create if !own(self.a.new()) => {
+            Operation::Create if !own(self.a.obj()) => {
                 self.refuse("can only create ResourceSlice with the same NodeName as the requesting node")
             }
             Operation::Delete if !own(self.a.old()) => {
@@ -133,7 +133,7 @@ impl Request<'_, '_> {
     pub(super) fn csr(&self) -> Answer {
         const SIGNERS: [&str; 2] =
             ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
-        let csr = self.a.new();
+        let csr = self.a.obj();
         if !self.a.creates()
             || !SIGNERS.contains(&csr.str_at("spec.signerName"))
             || schema::facts::gate("AllowInsecureKubeletCertificateSigningRequests")
