@@ -42,7 +42,7 @@ async fn main() {
 
     let rt = Runtime::new();
     let cfg = Config::new(Arc::new(mem::Home(mem::Mem::new())));
-    let api = ApiServer::new(cfg, rt.clone());
+    let api = ApiServer::new(cfg, rt.clone()).unwrap();
     let listener = serve::Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let tls = serve::TlsSettings {

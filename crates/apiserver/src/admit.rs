@@ -1,9 +1,18 @@
-//! Running admission: the plugins of `admission` in order.
+//! Running admission: the built-in plugins, then what is outside, then quota.
 
-use crate::Result;
 use crate::cx::Cx;
-use admission::Operation;
-use meta::Value;
+use crate::lookup::Lookup;
+use crate::{Failure, Result, object};
+use admission::{Attributes, Effects, Operation};
+use meta::object::ObjectExt;
+use meta::{GroupResource, GroupVersionKind, Status, Value};
+use std::time::Duration;
+use storage::{Outcome, WatchItem};
+
+/// How long a request waits for an object that a controller is about to make (a service account).
+const AWAIT: Duration = Duration::from_secs(1);
+/// Attempts to charge quotas that others charge at the same time.
+const QUOTA_TRIES: usize = 10;
 
 /// What admission is asked about.
 pub struct Admission<'a> {
@@ -12,24 +21,172 @@ pub struct Admission<'a> {
     pub namespace: &'a str,
     pub name: &'a str,
     pub dry_run: bool,
+    /// The kind of the object, where it is not the resource's own (`Binding`, `Scale`).
+    pub kind: Option<&'a GroupVersionKind>,
+}
+
+fn attributes<'a>(
+    cx: &'a Cx,
+    a: &Admission<'a>,
+    object: Option<&'a mut Value>,
+    old: Option<&'a Value>,
+) -> Attributes<'a> {
+    Attributes {
+        operation: a.operation,
+        resource: &cx.res.gvr,
+        kind: a.kind.unwrap_or(&cx.res.gvk),
+        subresource: a.subresource,
+        namespace: a.namespace,
+        name: a.name,
+        user: &cx.user,
+        dry_run: a.dry_run,
+        object,
+        old,
+        now: cx.now,
+        seed: cx.seed,
+        effects: Effects::default(),
+    }
+}
+
+fn note(cx: &Cx, e: &mut Effects) {
+    for w in e.warnings.drain(..) {
+        cx.warn(w);
+    }
 }
 
 /// Lets the mutating plugins change the object.
 pub async fn mutate(
-    _cx: &Cx,
-    _a: &Admission<'_>,
-    _obj: Option<&mut Value>,
-    _old: Option<&Value>,
+    cx: &Cx,
+    a: &Admission<'_>,
+    mut obj: Option<&mut Value>,
+    old: Option<&Value>,
 ) -> Result<()> {
-    Ok(())
+    let untouched = obj.as_deref().cloned();
+    let mut waited = false;
+    let mut provisioned = false;
+    loop {
+        let (verdict, effects) = {
+            let mut at = attributes(cx, a, obj.as_deref_mut(), old);
+            let verdict = cx.server.admission.admit(&mut at, &Lookup(&cx.server));
+            note(cx, &mut at.effects);
+            (verdict, at.effects)
+        };
+        if effects.provision_namespace && !provisioned {
+            provisioned = true;
+            provision_namespace(cx, a.namespace).await?;
+        } else {
+            match (verdict, effects.await_object) {
+                (Ok(()), _) => break,
+                (Err(e), Some(what)) if !waited => {
+                    waited = true;
+                    if !appears(cx, &what).await {
+                        return Err(e.into());
+                    }
+                }
+                (Err(e), _) => return Err(e.into()),
+            }
+        }
+        // Once more, from what the client sent.
+        if let (Some(o), Some(u)) = (obj.as_deref_mut(), &untouched) {
+            *o = u.clone();
+        }
+    }
+    match &cx.server.cfg.outside {
+        Some(o) => o.mutate(cx, a, obj, old).await,
+        None => Ok(()),
+    }
 }
 
-/// Lets the validating plugins look at the final object.
+/// Waits a little for an object to come into being.
+async fn appears(cx: &Cx, (group, resource, namespace, name): &(String, String, String, String)) -> bool {
+    let Some(info) = cx.server.registry().any_version(group, resource).cloned() else { return false };
+    let key = info.key(namespace, name);
+    let snap = cx.server.store.cached();
+    if snap.get(&key).is_some() {
+        return true;
+    }
+    let Ok(mut w) = cx.server.store.watch(&key, snap.revision()) else { return false };
+    let wait = async {
+        while let Some(i) = w.next().await {
+            match i {
+                WatchItem::Events(e) if e.iter().any(|e| *e.record.key == *key) => return true,
+                WatchItem::Lagged => return false,
+                _ => {}
+            }
+        }
+        false
+    };
+    tokio::time::timeout(AWAIT, wait).await.unwrap_or(false)
+}
+
+async fn provision_namespace(cx: &Cx, name: &str) -> Result<()> {
+    let ns = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    match cx.server.internal("POST", "/api/v1/namespaces", Some(&ns)).await {
+        Err(e) if !e.is(meta::Reason::AlreadyExists) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the validating plugins look at the final object, and charges quotas.
 pub async fn validate(
-    _cx: &Cx,
-    _a: &Admission<'_>,
-    _obj: Option<&mut Value>,
-    _old: Option<&Value>,
+    cx: &Cx,
+    a: &Admission<'_>,
+    mut obj: Option<&mut Value>,
+    old: Option<&Value>,
 ) -> Result<()> {
-    Ok(())
+    {
+        let mut at = attributes(cx, a, obj.as_deref_mut(), old);
+        let verdict = cx.server.admission.validate(&mut at, &Lookup(&cx.server));
+        note(cx, &mut at.effects);
+        verdict?;
+    }
+    if let Some(o) = &cx.server.cfg.outside {
+        o.validate(cx, a, obj.as_deref(), old).await?;
+    }
+    let mut charged: Vec<String> = Vec::new();
+    for _ in 0..QUOTA_TRIES {
+        let reservations = {
+            let mut at = attributes(cx, a, obj.as_deref_mut(), old);
+            let verdict = cx.server.admission.validate_last(&mut at, &Lookup(&cx.server));
+            note(cx, &mut at.effects);
+            verdict?;
+            at.effects.reservations
+        };
+        let mut again = false;
+        for q in reservations {
+            let name = q.name().to_owned();
+            if charged.contains(&name) {
+                continue;
+            }
+            if charge(cx, &q).await? {
+                charged.push(name);
+            } else {
+                again = true;
+            }
+        }
+        if !again {
+            return Ok(());
+        }
+    }
+    let gr = GroupResource::new("", "resourcequotas");
+    let why = "Unable to complete resource quota checks: too many requests charge the quota at the same time";
+    Err(Status::conflict(&gr, a.namespace, why).into())
+}
+
+/// Stores a charged quota; false where somebody else changed it meanwhile.
+async fn charge(cx: &Cx, quota: &Value) -> Result<bool> {
+    let info = cx
+        .server
+        .registry()
+        .any_version("", "resourcequotas")
+        .cloned()
+        .ok_or_else(|| -> Failure { Status::internal("resourcequotas are not served").into() })?;
+    let expected = quota.resource_version().parse().map_err(Status::internal)?;
+    let bytes = object::encode(&info, quota).await?;
+    let key = info.key(quota.namespace(), quota.name());
+    match cx.server.store.put(&key, bytes, Some(expected), 0).await {
+        Ok(Outcome::Done(_)) => Ok(true),
+        Ok(Outcome::Conflict(_)) => Ok(false),
+        Err(e) => Err(crate::read::store_failure(&e)),
+    }
 }

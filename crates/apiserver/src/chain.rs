@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::cx::{Cx, Warnings};
+use crate::lookup::Lookup;
 use crate::request::RequestInfo;
 use crate::server::ApiServer;
 use authz::{Attributes, Decision};
@@ -12,20 +13,45 @@ use serve::Peer;
 /// Paths that anyone may get without asking the authorizer (`--authorization-always-allow-paths`).
 const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/readyz", "/livez"];
 
-/// Who sent a request.
+/// Who sent a request. Credentials are taken out of its headers.
 pub fn authenticate(
-    _s: &ApiServer,
-    _headers: &mut HeaderMap,
-    _peer: Option<&Peer>,
-    _path: &str,
-    _warnings: &Warnings,
+    s: &ApiServer,
+    headers: &mut HeaderMap,
+    peer: Option<&Peer>,
+    path: &str,
+    warnings: &Warnings,
 ) -> Result<UserInfo> {
-    Ok(UserInfo::new("system:admin", &[meta::user::SYSTEM_MASTERS, meta::user::AUTHENTICATED]))
+    let now = s.now();
+    let certs = peer.map_or(&[][..], |p| &p.certificates);
+    let request = authn::Request { certs, headers, path };
+    match s.authenticator.authenticate(&request, now, &Lookup(s)) {
+        Ok(Some(a)) => {
+            for w in a.warnings {
+                warnings.add(w);
+            }
+            s.authenticator.strip(headers);
+            Ok(a.user)
+        }
+        Ok(None) => Err(Status::unauthorized().into()),
+        Err(e) => {
+            tracing::debug!(path, error = %e, "authentication");
+            Err(Status::unauthorized().into())
+        }
+    }
 }
 
 /// The user that the request wants to be treated as, where it may.
-pub fn impersonate(_s: &ApiServer, _headers: &mut HeaderMap, user: UserInfo) -> Result<UserInfo> {
-    Ok(user)
+pub fn impersonate(
+    s: &ApiServer,
+    headers: &mut HeaderMap,
+    info: &RequestInfo,
+    user: UserInfo,
+) -> Result<UserInfo> {
+    let Some(wanted) = authn::impersonate::wanted(headers)? else { return Ok(user) };
+    let request = attributes(info, &user);
+    let as_whom = authz::impersonate::authorize(&wanted, &request, &*s.authorizer)?;
+    authn::impersonate::strip(headers);
+    Ok(as_whom.user)
 }
 
 /// The attributes that the authorizer sees.

@@ -1,12 +1,16 @@
 //! What an API server is told at its start.
 
+use crate::outside::Outside;
+use authn::anonymous::Anonymous;
+use authn::keys::{PrivateKey, PublicKey};
+use authn::static_tokens::StaticTokens;
+use serve::ClientCa;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use storage::Storage;
 
 /// Everything a server needs. [`Config::new`] has upstream's defaults.
-#[derive(Clone)]
 pub struct Config {
     pub storage: Arc<dyn Storage>,
     /// Where clients find this server: goes into the `kubernetes` Service's endpoints.
@@ -18,22 +22,72 @@ pub struct Config {
     /// `resource.k8s.io/v1beta2/deviceclasses`, `api/all`.
     pub runtime_config: Vec<(String, bool)>,
     pub node_port_range: RangeInclusive<u16>,
-    /// Requests at a time that only read, and that change something.
+    /// Requests at a time that only read, and that change something; 0: no limit.
     pub max_in_flight: usize,
     pub max_mutating_in_flight: usize,
     /// Seconds; a watch without a timeout of its own ends between once and twice this.
     pub min_request_timeout: u64,
+    pub authentication: Authentication,
+    /// Asked in this order; members of `system:masters` pass before all of them.
+    pub authorization: Vec<Mode>,
+    pub admission: admission::Config,
+    /// Admission that waits for the network or evaluates CEL.
+    pub outside: Option<Arc<dyn Outside>>,
+}
+
+/// How requests from the network show who they are.
+#[derive(Default)]
+pub struct Authentication {
+    /// `--client-ca-file`
+    pub client_ca: Option<Arc<ClientCa>>,
+    /// `--requestheader-client-ca-file` and the names that may use it (empty: all).
+    pub front_proxy: Option<(Arc<ClientCa>, Vec<String>)>,
+    /// `--token-auth-file`
+    pub tokens: StaticTokens,
+    pub service_accounts: Option<ServiceAccounts>,
+    /// `--enable-bootstrap-token-auth`
+    pub bootstrap_tokens: bool,
     pub anonymous: Anonymous,
 }
 
-/// What requests without credentials may be.
+/// Service account tokens.
+pub struct ServiceAccounts {
+    /// `--service-account-signing-key-file`
+    pub signer: PrivateKey,
+    /// `--service-account-key-file`; the signer's public half is added.
+    pub keys: Vec<PublicKey>,
+    /// `--service-account-issuer`, first the one that signs.
+    pub issuers: Vec<String>,
+    /// `--api-audiences`; empty: the issuer.
+    pub audiences: Vec<String>,
+    /// `--service-account-jwks-uri`; empty: made from the request's host.
+    pub jwks_uri: String,
+    /// `--service-account-max-token-expiration` in seconds; 0: no maximum.
+    pub max_expiration: i64,
+    /// `--service-account-extend-token-expiration`
+    pub extend_expiration: bool,
+}
+
+/// One of `--authorization-mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anonymous {
-    Refused,
-    /// Health endpoints only.
-    Health,
-    /// Any; what they may do is the authorizer's say.
-    Any,
+pub enum Mode {
+    AlwaysAllow,
+    AlwaysDeny,
+    Node,
+    Rbac,
+}
+
+impl Mode {
+    /// By upstream's name.
+    pub fn parse(s: &str) -> Option<Self> {
+        match s {
+            "AlwaysAllow" => Some(Self::AlwaysAllow),
+            "AlwaysDeny" => Some(Self::AlwaysDeny),
+            "Node" => Some(Self::Node),
+            "RBAC" => Some(Self::Rbac),
+            _ => None,
+        }
+    }
 }
 
 impl Config {
@@ -48,7 +102,10 @@ impl Config {
             max_in_flight: 400,
             max_mutating_in_flight: 200,
             min_request_timeout: 1800,
-            anonymous: Anonymous::Any,
+            authentication: Authentication::default(),
+            authorization: vec![Mode::AlwaysAllow],
+            admission: admission::Config::default(),
+            outside: None,
         }
     }
 

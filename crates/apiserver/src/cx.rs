@@ -83,11 +83,7 @@ impl Cx {
         user: UserInfo,
         warnings: Arc<Warnings>,
     ) -> Self {
-        let nanos = server.rt.clock.unix_nanos();
-        let now = Timestamp {
-            seconds: nanos.div_euclid(1_000_000_000),
-            nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
-        };
+        let now = server.now();
         let seed = server.random();
         Self { server, info, res, headers, query, user, now, seed, warnings }
     }

@@ -122,6 +122,7 @@ async fn attempt(cx: &Cx, name: &str, o: &DeleteOptions, key: &str, r: &Arc<Reco
         namespace: if namespace { name } else { &cx.info.namespace },
         name,
         dry_run: o.dry_run,
+        kind: None,
     };
     admit::mutate(cx, &a, None, Some(&old)).await?;
     admit::validate(cx, &a, None, Some(&old)).await?;

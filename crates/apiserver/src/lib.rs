@@ -6,6 +6,7 @@
 //! the [`registry`] says; what is particular to a kind, `kinds` and the files of [`sub`].
 
 pub mod admit;
+pub mod auth;
 pub mod body;
 pub mod chain;
 pub mod config;
@@ -18,12 +19,14 @@ pub mod encode;
 pub mod health;
 pub mod hooks;
 pub mod list;
+pub mod lookup;
 pub mod managed;
 pub mod metrics;
 pub mod negotiate;
 pub mod nonresource;
 pub mod object;
 pub mod options;
+pub mod outside;
 pub mod patching;
 pub mod prepare;
 pub mod query;

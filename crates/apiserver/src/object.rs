@@ -38,6 +38,8 @@ pub struct Ext {
     pub form: Form,
     frames: Mutex<Vec<(FrameKey, Bytes)>>,
     fields: OnceLock<(u32, Fields)>,
+    /// The object, for the few kinds that nearly every request looks at.
+    pub tree: OnceLock<Arc<Value>>,
 }
 
 impl Ext {
@@ -60,7 +62,13 @@ impl Ext {
         }
     }
     fn with(form: Form, header: Header) -> Self {
-        Self { header: Arc::new(header), form, frames: Mutex::default(), fields: OnceLock::new() }
+        Self {
+            header: Arc::new(header),
+            form,
+            frames: Mutex::default(),
+            fields: OnceLock::new(),
+            tree: OnceLock::new(),
+        }
     }
     pub fn frame(&self, key: FrameKey) -> Option<Bytes> {
         let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);

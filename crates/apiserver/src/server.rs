@@ -9,12 +9,16 @@ use crate::object;
 use crate::query::{self, Query};
 use crate::registry::{Registry, ResourceInfo};
 use crate::request::RequestInfo;
-use crate::{Failure, dispatch, respond};
+use crate::{Failure, auth, dispatch, respond};
 use arc_swap::ArcSwap;
+use authn::{Authenticator, Signer};
 use authz::Authorizer;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use meta::{Reason, Status, UserInfo};
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use meta::time::Timestamp;
+use meta::{Status, UserInfo, Value};
 use mvcc::Record;
 use runtime::Runtime;
 use serve::{Body, Listener, Peer, TlsSettings};
@@ -36,7 +40,12 @@ pub struct ApiServer {
     pub rt: Runtime,
     pub store: Arc<dyn Storage>,
     registry: ArcSwap<Registry>,
+    pub authenticator: Authenticator,
+    /// Of service account tokens.
+    pub signer: Option<Signer>,
     pub authorizer: Arc<dyn Authorizer>,
+    pub fed: auth::Fed,
+    pub admission: admission::Chain,
     pub metrics: Metrics,
     pub frames: Frames,
     reading: Semaphore,
@@ -44,19 +53,67 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    pub fn new(cfg: Config, rt: Runtime) -> Arc<Self> {
+    /// A server, not yet listening. The error names what is wrong with the configuration.
+    pub fn new(cfg: Config, rt: Runtime) -> std::result::Result<Arc<Self>, String> {
         let registry = Registry::builtin(|r| cfg.enables(r));
-        Arc::new(Self {
+        let admission = admission::Chain::new(&cfg.admission)?;
+        let (authenticator, signer) = auth::authenticator(&cfg.authentication);
+        let (authorizer, fed) = auth::authorizer(&cfg.authorization);
+        let limit = |n: usize| Semaphore::new(if n == 0 { Semaphore::MAX_PERMITS } else { n });
+        let this = Arc::new(Self {
             store: cfg.storage.clone(),
             registry: ArcSwap::from_pointee(registry),
-            authorizer: Arc::new(authz::AlwaysAllow),
+            authenticator,
+            signer,
+            authorizer,
+            fed,
+            admission,
             metrics: Metrics::default(),
             frames: Frames::default(),
-            reading: Semaphore::new(cfg.max_in_flight),
-            writing: Semaphore::new(cfg.max_mutating_in_flight),
+            reading: limit(cfg.max_in_flight),
+            writing: limit(cfg.max_mutating_in_flight),
             cfg,
             rt,
-        })
+        });
+        auth::follow(&this);
+        Ok(this)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        let nanos = self.rt.clock.unix_nanos();
+        Timestamp {
+            seconds: nanos.div_euclid(1_000_000_000),
+            nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
+        }
+    }
+
+    /// A request of the server itself, with all rights. Answers the object that came back.
+    pub fn internal<'a>(
+        self: &'a Arc<Self>,
+        method: &'a str,
+        uri: &'a str,
+        body: Option<&'a Value>,
+    ) -> BoxFuture<'a, crate::Result<Value>> {
+        async move {
+            let req = Request::builder()
+                .method(method)
+                .uri(uri)
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .header(http::header::USER_AGENT, "kube-apiserver")
+                .body(Input::Bytes(body.map(|b| b.to_string().into()).unwrap_or_default()))
+                .map_err(Status::internal)?;
+            let res = self.handle(req, Sender::Process(internal_user())).await;
+            let ok = res.status().is_success();
+            let body = res.into_body().collect().await.map_err(Status::internal)?.to_bytes();
+            if ok {
+                return Ok(serde_json::from_slice(&body).unwrap_or_default());
+            }
+            match serde_json::from_slice::<Status>(&body) {
+                Ok(s) => Err(s.into()),
+                Err(_) => Err(Status::internal(String::from_utf8_lossy(&body)).into()),
+            }
+        }
+        .boxed()
     }
 
     /// The resources served now.
@@ -169,7 +226,7 @@ impl ApiServer {
             Sender::Process(u) => u.clone(),
             Sender::Network(peer) => {
                 let u = chain::authenticate(&self, req.headers_mut(), peer.as_deref(), &path, &warnings)?;
-                chain::impersonate(&self, req.headers_mut(), u)?
+                chain::impersonate(&self, req.headers_mut(), &info, u)?
             }
         };
         // Components of this process are never turned away, as upstream's loopback client is not.
@@ -202,6 +259,11 @@ impl ApiServer {
         counted.end(code.as_u16(), started.elapsed());
         res
     }
+}
+
+/// The identity of the server's own requests.
+pub fn internal_user() -> UserInfo {
+    UserInfo::new("system:apiserver", &[meta::user::SYSTEM_MASTERS, meta::user::AUTHENTICATED])
 }
 
 /// Who a request comes from, as far as the connection tells.
@@ -242,14 +304,4 @@ impl Frames {
 /// A failure for what the path names and nobody serves.
 pub fn no_such_path() -> Response<Body> {
     respond::text(StatusCode::NOT_FOUND, "404 page not found\n")
-}
-
-/// Whether a failure says that the object is not there.
-pub fn is_not_found(f: &Failure) -> bool {
-    f.is(Reason::NotFound)
-}
-
-/// The header map's user agent.
-pub fn user_agent(h: &HeaderMap) -> &str {
-    h.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("")
 }

@@ -83,6 +83,7 @@ async fn admit_create(cx: &Cx, obj: &mut Value, opts: &WriteOptions) -> Result<(
         namespace: namespace_of(cx, &name),
         name: &name,
         dry_run: opts.dry_run,
+        kind: None,
     };
     admit::mutate(cx, &a, Some(obj), None).await?;
     prepare::dedup_owners(cx, obj, true);
@@ -140,6 +141,7 @@ async fn commit_new(cx: &Cx, mut obj: Value, opts: &WriteOptions) -> Result<Writ
         namespace: namespace_of(cx, &name),
         name: &name,
         dry_run: opts.dry_run,
+        kind: None,
     };
     admit::validate(cx, &a, Some(&mut obj.clone()), None).await?;
     let key = cx.res.key(obj.namespace(), &name);
@@ -309,6 +311,7 @@ async fn attempt(
         namespace: namespace_of(cx, u.name),
         name: u.name,
         dry_run: u.opts.dry_run,
+        kind: None,
     };
     admit::mutate(cx, &a, Some(&mut obj), Some(&old)).await?;
     prepare::dedup_owners(cx, &mut obj, true);

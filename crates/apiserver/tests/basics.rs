@@ -15,7 +15,7 @@ const CMS: &str = "/api/v1/namespaces/a/configmaps";
 
 #[tokio::test]
 async fn life_of_a_config_map() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let post = format!("POST {CMS}");
     let c = s.json(&post, cm("x", json!({"k": "v"}))).await;
     assert_eq!(c.code, 201, "{}", c.text());
@@ -66,7 +66,7 @@ async fn life_of_a_config_map() {
 
 #[tokio::test]
 async fn failures_say_what_upstream_says() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let post = format!("POST {CMS}");
     let cases: &[(&str, Value, &str)] = &[
         (
@@ -131,7 +131,7 @@ async fn failures_say_what_upstream_says() {
 
 #[tokio::test]
 async fn lists_are_paged_and_selected() {
-    let s = Server::new();
+    let s = Server::ready().await;
     for (ns, n) in [("a", "1"), ("a", "2"), ("a", "3"), ("b", "1")] {
         let mut o = cm(n, json!({}));
         o["metadata"]["labels"] = json!({"n": n});
@@ -170,7 +170,7 @@ async fn lists_are_paged_and_selected() {
 
 #[tokio::test(start_paused = true)]
 async fn watches() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let post = format!("POST {CMS}");
     s.json(&post, cm("x", json!({}))).await;
     let rv = s.get(CMS).await.value()["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
@@ -223,7 +223,7 @@ async fn watches() {
 
 #[tokio::test]
 async fn names_are_generated() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let o = json!({"metadata": {"generateName": "gen-"}});
     let a = s.json(&format!("POST {CMS}"), o.clone()).await.value();
     let name = a["metadata"]["name"].as_str().unwrap();
@@ -236,7 +236,7 @@ async fn names_are_generated() {
 
 #[tokio::test]
 async fn unknown_fields() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let o = json!({"metadata": {"name": "x", "foo": 1}, "data": {}, "dat": {}});
     let w = s.json(&format!("POST {CMS}?dryRun=All"), o.clone()).await;
     assert_eq!(
@@ -254,7 +254,7 @@ async fn unknown_fields() {
 
 #[tokio::test]
 async fn finalizers_hold_an_object() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let mut o = cm("x", json!({}));
     o["metadata"]["finalizers"] = json!(["example.com/f"]);
     s.json(&format!("POST {CMS}"), o).await;
@@ -276,7 +276,7 @@ async fn finalizers_hold_an_object() {
 
 #[tokio::test]
 async fn collections_are_deleted() {
-    let s = Server::new();
+    let s = Server::ready().await;
     for n in ["1", "2", "3"] {
         let mut o = cm(n, json!({}));
         o["metadata"]["labels"] = json!({"odd": (n != "2").to_string()});
@@ -289,7 +289,7 @@ async fn collections_are_deleted() {
 
 #[tokio::test]
 async fn discovery_and_health() {
-    let s = Server::new();
+    let s = Server::ready().await;
     assert_eq!(s.get("/readyz").await.text(), "ok");
     assert!(s.get("/livez?verbose").await.text().ends_with("livez check passed\n"));
     assert_eq!(s.get("/version").await.value()["gitVersion"], "v1.37.2");

@@ -27,7 +27,7 @@ fn deployment() -> Value {
 
 #[tokio::test]
 async fn the_four_forms() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let c = s.json(&format!("POST {DEPLOYS}"), deployment()).await;
     assert_eq!(c.code, 201, "{}", c.text());
     let d = format!("{DEPLOYS}/d");
@@ -114,7 +114,7 @@ fn owners(v: &Value) -> String {
 
 #[tokio::test]
 async fn owners_are_remembered() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let o = json!({"metadata": {"name": "x"}, "data": {"a": "1", "b": "2"}});
     let c = s.json(&format!("POST {CMS}?fieldManager=m"), o).await.value();
     assert_eq!(owners(&c), r#"m Update  {"f:data":{".":{},"f:a":{},"f:b":{}}}"#);
@@ -128,7 +128,7 @@ async fn owners_are_remembered() {
 
 #[tokio::test]
 async fn apply() {
-    let s = Server::new();
+    let s = Server::ready().await;
     let x = format!("{CMS}/x");
     let conf = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": data});
     let a = patch(&s, &x, "apply", conf(json!({"a": "1"}))).await;

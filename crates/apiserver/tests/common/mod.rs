@@ -36,7 +36,16 @@ impl Server {
     pub fn with(cfg: Config, store: Arc<Mem>) -> Self {
         let mut rt = Runtime::new();
         rt.clock = runtime::Clock::fixed(NOW * 1_000_000_000);
-        Self { api: ApiServer::new(cfg, rt.clone()), store, rt }
+        Self { api: ApiServer::new(cfg, rt.clone()).unwrap(), store, rt }
+    }
+    /// With the namespaces `a` and `b`.
+    pub async fn ready() -> Self {
+        let s = Self::new();
+        for n in ["a", "b"] {
+            let ns = serde_json::json!({"metadata": {"name": n}});
+            assert_eq!(s.json("POST /api/v1/namespaces", ns).await.code, 201);
+        }
+        s
     }
     pub fn admin() -> UserInfo {
         UserInfo::new("admin", &["system:masters", "system:authenticated"])
