@@ -5,8 +5,12 @@
 #[rustfmt::skip]
 pub mod v1;
 
+mod containerd;
+pub mod health;
 mod remote;
 pub use remote::Remote;
+
+pub use tonic::Code;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -39,7 +43,7 @@ impl Error {
 }
 
 /// Code names as Go's gRPC prints them.
-fn code_name(c: tonic::Code) -> &'static str {
+pub(crate) fn code_name(c: tonic::Code) -> &'static str {
     use tonic::Code as C;
     match c {
         C::Ok => "OK",
@@ -125,7 +129,7 @@ macro_rules! declare {
         /// A container runtime. The kubelet's tests give a fake.
         pub trait Runtime: Send + Sync + 'static {
             $(fn $name(&self, req: v1::$req) -> Call<'_, v1::$res>;)*
-            /// The stream of container lifecycle events, where the runtime has one.
+            /// The stream of container lifecycle events, where the runtime has one. The sandbox may be missing in an event.
             fn container_events(&self) -> Call<'_, Events>;
         }
     };

@@ -20,6 +20,7 @@ const MAX_MESSAGE: usize = 16 << 20;
 pub struct Remote {
     rt: RuntimeServiceClient<Channel>,
     img: ImageServiceClient<Channel>,
+    channel: Channel,
     timeout: Duration,
 }
 
@@ -34,6 +35,7 @@ impl Remote {
             channel(image_endpoint)?
         };
         Ok(Self {
+            channel: rt.clone(),
             rt: RuntimeServiceClient::new(rt).max_decoding_message_size(MAX_MESSAGE),
             img: ImageServiceClient::new(img).max_decoding_message_size(MAX_MESSAGE),
             timeout,
@@ -129,9 +131,15 @@ macro_rules! implement {
             })*
             fn container_events(&self) -> Call<'_, Events> {
                 let mut c = self.rt.clone();
+                let channel = self.channel.clone();
                 Box::pin(async move {
-                    let s = limited("container_events", self.timeout, Limit::None, c.get_container_events(v1::GetEventsRequest {})).await?;
-                    Ok(s.map(|e| e.map_err(|s| failure("container_events", &s))).boxed())
+                    let call = c.get_container_events(v1::GetEventsRequest {});
+                    match limited("container_events", self.timeout, Limit::None, call).await {
+                        Ok(s) => Ok(s.map(|e| e.map_err(|s| failure("container_events", &s))).boxed()),
+                        // containerd before 1.7, which has events of its own; other runtimes answer the same again.
+                        Err(e) if e.is_unimplemented() => crate::containerd::events(channel).await,
+                        Err(e) => Err(e),
+                    }
                 })
             }
         }
