@@ -1,6 +1,7 @@
 //! The status of a pod for the API, from what runs. Pure (upstream `kubelet_pods.generateAPIPodStatus`).
 
 mod conditions;
+pub use conditions::OWN as OWN_CONDITIONS;
 mod containers;
 
 use super::helpers::{self, init_containers, is_sidecar, is_static, is_terminal, restarts_after, spec, time};

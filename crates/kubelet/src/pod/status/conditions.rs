@@ -6,7 +6,8 @@ use crate::pod::observe::sandbox_state;
 use crate::pod::plan::restarts_all;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 
-const OWN: [&str; 8] = [
+/// The conditions that only the kubelet writes.
+pub const OWN: [&str; 8] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",

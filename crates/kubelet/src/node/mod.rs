@@ -1,0 +1,4 @@
+//! The node as a whole: machine, runtime, registration, status, lease.
+
+pub mod machine;
+pub mod runtime_state;

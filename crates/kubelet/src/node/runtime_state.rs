@@ -1,0 +1,96 @@
+//! What the runtime says about itself: ready, network, handlers, version. Asked every few seconds.
+
+use cri::v1 as rt;
+use std::sync::{Mutex, PoisonError};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// As in container ids: `containerd`.
+    pub name: String,
+    pub version: String,
+    /// `Err`: why not.
+    pub runtime: Result<(), String>,
+    pub network: Result<(), String>,
+    pub handlers: Vec<rt::RuntimeHandler>,
+    pub supplemental_groups_policy: bool,
+    /// `cgroupfs` or `systemd`, where the runtime says it.
+    pub cgroup_driver: Option<&'static str>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            name: "containerd".into(),
+            version: String::new(),
+            runtime: Err("container runtime status check may not have completed yet".into()),
+            network: Err("container runtime status check may not have completed yet".into()),
+            handlers: vec![],
+            supplemental_groups_policy: false,
+            cgroup_driver: None,
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct RuntimeState(Mutex<State>);
+
+impl RuntimeState {
+    pub fn get(&self) -> State {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Answers whether that is news.
+    pub fn set(&self, s: State) -> bool {
+        let mut cur = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *cur != s;
+        *cur = s;
+        changed
+    }
+}
+
+/// Asks once.
+pub async fn ask(cri: &dyn cri::Runtime, before: &State) -> State {
+    let mut out = before.clone();
+    if out.version.is_empty() || out.runtime.is_err() {
+        match cri.version(rt::VersionRequest { version: "v1".into() }).await {
+            Ok(v) => {
+                out.name = v.runtime_name;
+                out.version = v.runtime_version;
+            }
+            Err(e) => {
+                out.runtime = Err(e.to_string());
+                out.network = Err(e.to_string());
+                return out;
+            }
+        }
+        if let Ok(c) = cri.runtime_config(rt::RuntimeConfigRequest::default()).await {
+            out.cgroup_driver = c.linux.map(|l| match rt::CgroupDriver::try_from(l.cgroup_driver) {
+                Ok(rt::CgroupDriver::Cgroupfs) => "cgroupfs",
+                _ => "systemd",
+            });
+        }
+    }
+    match cri.status(rt::StatusRequest::default()).await {
+        Err(e) => {
+            out.runtime = Err(format!("container runtime is down: {e}"));
+            out.network = out.runtime.clone();
+        }
+        Ok(r) => {
+            let find = |name: &str| -> Result<(), String> {
+                let list = r.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or(&[]);
+                match list.iter().find(|c| c.r#type == name) {
+                    None => Err(format!("{name} condition is not reported by the container runtime")),
+                    Some(c) if c.status => Ok(()),
+                    Some(c) => Err(format!(
+                        "container runtime network not ready: {name}=false reason:{} message:{}",
+                        c.reason, c.message
+                    )),
+                }
+            };
+            out.runtime = find("RuntimeReady");
+            out.network = find("NetworkReady");
+            out.handlers = r.runtime_handlers;
+            out.supplemental_groups_policy = r.features.is_some_and(|f| f.supplemental_groups_policy);
+        }
+    }
+    out
+}
