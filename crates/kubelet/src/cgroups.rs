@@ -64,7 +64,20 @@ fn detect(mountinfo: &str) -> Layout {
         match right.next() {
             Some("cgroup") => {
                 for o in right.nth(1).unwrap_or("").split(',') {
-                    if matches!(o, "cpu" | "cpuacct" | "cpuset" | "memory" | "pids" | "hugetlb" | "blkio" | "devices" | "freezer" | "net_cls" | "perf_event") {
+                    if matches!(
+                        o,
+                        "cpu"
+                            | "cpuacct"
+                            | "cpuset"
+                            | "memory"
+                            | "pids"
+                            | "hugetlb"
+                            | "blkio"
+                            | "devices"
+                            | "freezer"
+                            | "net_cls"
+                            | "perf_event"
+                    ) {
                         v1.entry(o.to_owned()).or_insert_with(|| PathBuf::from(point));
                     }
                 }
@@ -101,13 +114,18 @@ impl Cgroups {
             burstable: Mutex::default(),
         }
     }
+    /// The same, doing nothing.
+    #[must_use]
+    pub fn off(mut self) -> Self {
+        self.enabled = false;
+        self
+    }
     pub fn is_v2(&self) -> bool {
         matches!(self.layout, Layout::V2(_))
     }
 
     fn class_path(&self, class: &str) -> Vec<String> {
-        let mut p: Vec<String> =
-            self.root.split('/').filter(|r| !r.is_empty()).map(str::to_owned).collect();
+        let mut p: Vec<String> = self.root.split('/').filter(|r| !r.is_empty()).map(str::to_owned).collect();
         p.push("kubepods".into());
         match class {
             "Burstable" => p.push("burstable".into()),
@@ -292,7 +310,8 @@ fn slice(path: &[String]) -> String {
 }
 
 fn write(file: &Path, value: &str) -> io::Result<()> {
-    fs::write(file, value).map_err(|e| io::Error::new(e.kind(), format!("writing {value} to {}: {e}", file.display())))
+    fs::write(file, value)
+        .map_err(|e| io::Error::new(e.kind(), format!("writing {value} to {}: {e}", file.display())))
 }
 
 fn v1_apply(mounts: &BTreeMap<String, PathBuf>, path: &[String], l: &Limits) -> io::Result<()> {
@@ -437,11 +456,16 @@ mod tests {
 
     #[test]
     fn names_and_numbers() {
-        let p = pod(json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "1", "memory": "64Mi"}}}]}));
+        let p = pod(
+            json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "1", "memory": "64Mi"}}}]}),
+        );
         let c = Cgroups::with_layout(settings("/host/"), Layout::V2("/x".into()));
         assert_eq!(c.parent(&p), "/host/kubepods/burstable/podu");
         let l = c.pod_limits(&p);
-        assert_eq!((l.cpu_shares, l.cpu_quota, l.memory, l.pids), (Some(512), Some(100_000), Some(64 << 20), Some(100)));
+        assert_eq!(
+            (l.cpu_shares, l.cpu_quota, l.memory, l.pids),
+            (Some(512), Some(100_000), Some(64 << 20), Some(100))
+        );
         let c = Cgroups::with_layout(Settings { systemd: true, ..settings("") }, Layout::V2("/x".into()));
         assert_eq!(c.parent(&p), "kubepods-burstable-podu.slice");
         let c = Cgroups::with_layout(settings(""), Layout::None);

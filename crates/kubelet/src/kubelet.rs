@@ -14,7 +14,6 @@ use crate::status_manager::{Stage, StatusManager};
 use crate::volumes::{Objects, Volumes};
 use crate::worker;
 use client::Client;
-use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, PodStatus, Service};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -67,11 +66,6 @@ impl Entry {
 /// The Services for variables; `None` until they are known.
 pub trait Services: Send + Sync + 'static {
     fn list(&self) -> Option<Vec<Arc<Service>>>;
-}
-
-/// RuntimeClasses by name.
-pub trait RuntimeClasses: Send + Sync + 'static {
-    fn handler<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, String>>;
 }
 
 pub struct Kubelet {

@@ -182,7 +182,13 @@ impl StatusManager {
         match w {
             Work::Patch { pod, version, body } => {
                 let r = client
-                    .patch::<Pod>(Some(namespace(&pod)), helpers::name(&pod), "status", PatchKind::Strategic, &body)
+                    .patch::<Pod>(
+                        Some(namespace(&pod)),
+                        helpers::name(&pod),
+                        "status",
+                        PatchKind::Strategic,
+                        &body,
+                    )
                     .await;
                 match r {
                     Ok(new) => {
@@ -213,7 +219,10 @@ impl StatusManager {
             Work::Delete { pod } => {
                 let opts = DeleteOptions {
                     grace_period_seconds: Some(0),
-                    preconditions: Some(Preconditions { uid: pod.metadata.uid.clone(), ..Default::default() }),
+                    preconditions: Some(Preconditions {
+                        uid: pod.metadata.uid.clone(),
+                        ..Default::default()
+                    }),
                     ..Default::default()
                 };
                 match client.delete::<Pod>(Some(namespace(&pod)), helpers::name(&pod), &opts).await {
@@ -293,7 +302,11 @@ fn prune(v: &mut Value) {
     match v {
         Value::Object(m) => {
             m.values_mut().for_each(prune);
-            m.retain(|_, v| !(v.is_null() || v.as_object().is_some_and(serde_json::Map::is_empty) || v.as_array().is_some_and(Vec::is_empty)));
+            m.retain(|_, v| {
+                !(v.is_null()
+                    || v.as_object().is_some_and(serde_json::Map::is_empty)
+                    || v.as_array().is_some_and(Vec::is_empty))
+            });
         }
         Value::Array(a) => a.iter_mut().for_each(prune),
         _ => {}
@@ -409,7 +422,9 @@ mod tests {
     #[test]
     fn patches_remove_what_is_gone() {
         let mut p = pod(json!({"containers": []}));
-        p.status = serde_json::from_value(json!({"phase": "Running", "reason": "x", "podIPs": [{"ip": "1"}]})).unwrap();
+        p.status =
+            serde_json::from_value(json!({"phase": "Running", "reason": "x", "podIPs": [{"ip": "1"}]}))
+                .unwrap();
         let s: PodStatus = serde_json::from_value(json!({"phase": "Running", "podIPs": [{"ip": "2"}],
             "conditions": [{"type": "Ready", "status": "True"}, {"type": "example.com/x", "status": "True"}]}))
         .unwrap();

@@ -48,9 +48,7 @@ pub async fn observe(
     };
     out.sandboxes.sort_by_key(|s| std::cmp::Reverse(s.created));
     out.instances.sort_by_key(|i| std::cmp::Reverse(i.created));
-    if let Some(s) = out.active_sandbox() {
-        out.ips.clone_from(&s.ips);
-    }
+    out.ips = out.active_sandbox().map(|s| s.ips.clone()).unwrap_or_default();
     ended.retain(|id, _| out.instances.iter().any(|i| i.id == *id));
     for i in &out.instances {
         if i.state == State::Exited {

@@ -144,8 +144,14 @@ mod tests {
     fn parsing() {
         assert_eq!(meminfo("MemTotal:       16 kB\nMemFree: 8 kB", "MemFree"), 8192);
         assert_eq!(online_cpus("0-3,6"), Some(5));
-        assert_eq!(os_image("ID=x\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\""), "Debian GNU/Linux 12 (bookworm)");
-        assert_eq!((binary(2 << 20), binary(1 << 30), binary(1000)), ("2Mi".into(), "1Gi".into(), "1000".into()));
+        assert_eq!(
+            os_image("ID=x\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\""),
+            "Debian GNU/Linux 12 (bookworm)"
+        );
+        assert_eq!(
+            (binary(2 << 20), binary(1 << 30), binary(1000)),
+            ("2Mi".into(), "1Gi".into(), "1000".into())
+        );
         assert!(inspect().memory > 0 && disk(std::path::Path::new("/")).unwrap().capacity > 0);
     }
 }

@@ -1,4 +1,6 @@
 //! The node as a whole: machine, runtime, registration, status, lease.
 
+pub mod lease;
 pub mod machine;
 pub mod runtime_state;
+pub mod status;

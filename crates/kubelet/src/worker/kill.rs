@@ -136,11 +136,8 @@ pub async fn kill_container(
     order: Option<&Order>,
 ) -> Result<(), cri::Error> {
     let c = helpers::find_container(spec(pod), w.name);
-    let message = if w.message.is_empty() {
-        format!("Stopping container {}", w.name)
-    } else {
-        w.message.to_owned()
-    };
+    let message =
+        if w.message.is_empty() { format!("Stopping container {}", w.name) } else { w.message.to_owned() };
     k.recorder.container(pod, w.name, "Normal", "Killing", &message);
     let mut left = grace.unwrap_or_else(|| grace_of(pod, c.as_ref(), w.reason));
     let hook = c.as_ref().and_then(|c| c.lifecycle.as_ref()).and_then(|l| l.pre_stop.as_ref());
@@ -159,7 +156,11 @@ pub async fn kill_container(
                 tracing::info!(pod = helpers::key(pod), error = e, "PreStop hook failed");
                 k.recorder.container(pod, w.name, "Warning", "FailedPreStopHook", "PreStopHook failed");
             }
-            Err(_) => tracing::info!(pod = helpers::key(pod), container = w.name, "PreStop hook not completed in grace period"),
+            Err(_) => tracing::info!(
+                pod = helpers::key(pod),
+                container = w.name,
+                "PreStop hook not completed in grace period"
+            ),
         }
         left -= (k.now() - begin) / 1_000_000_000;
     }

@@ -276,11 +276,8 @@ impl Worker {
         k.prober.add(&host, &self.pod);
         let ids = self.observed.instances.iter().map(|i| i.id.as_str());
         let probes = k.prober.results.of(ids);
-        let restart_all = s
-            .conditions
-            .iter()
-            .flatten()
-            .any(|c| c.type_ == "AllContainersRestarting" && c.status == "True");
+        let restart_all =
+            s.conditions.iter().flatten().any(|c| c.type_ == "AllContainersRestarting" && c.status == "True");
         let p = plan::plan(&self.pod, &self.observed, &probes, restart_all);
         if p.is_empty() {
             return Ok(false);
@@ -451,12 +448,8 @@ impl Worker {
 
     async fn reset(&mut self, r: &plan::Reset) -> Result<(), cri::Error> {
         if r.running {
-            let want = kill::Want {
-                id: &r.id,
-                name: &r.name,
-                message: "killing",
-                reason: plan::KillReason::Other,
-            };
+            let want =
+                kill::Want { id: &r.id, name: &r.name, message: "killing", reason: plan::KillReason::Other };
             kill::kill_container(&self.k, &self.pod, &want, Some(0), None).await?;
         }
         self.remove_container(&r.id).await
@@ -603,7 +596,11 @@ impl Worker {
             crate::static_pods::delete_mirror(&k.client, &m).await;
         }
         if let Err(e) = crate::gc::remove_pod(&k, &self.pod, &self.observed).await {
-            tracing::warn!(pod = helpers::key(&self.pod), error = e, "removing the pod's remains failed, trying again");
+            tracing::warn!(
+                pod = helpers::key(&self.pod),
+                error = e,
+                "removing the pod's remains failed, trying again"
+            );
             return Next::Wait(k.now() + 5 * SECOND);
         }
         Next::Exit

@@ -35,9 +35,7 @@ fn sandbox_config(w: &Worker, attempt: u32) -> Result<rt::PodSandboxConfig, Stri
     let pod = &w.pod;
     let text = match &k.cfg.resolv_conf {
         None => None,
-        Some(p) => {
-            Some(fs::read_to_string(p).map_err(|e| format!("open {}: {e}", p.display()))?)
-        }
+        Some(p) => Some(fs::read_to_string(p).map_err(|e| format!("open {}: {e}", p.display()))?),
     };
     let node = dns::Node {
         cluster_dns: &k.cfg.cluster_dns,
@@ -109,11 +107,7 @@ pub(super) async fn start(
         handler: &handler,
     };
     let image_ref = tokio::select! {
-        r = k.images.ensure(&want) => r.inspect_err(|e| {
-            if e.reason != "ErrImageNeverPull" || !e.message.is_empty() {
-                fail(&e.reason);
-            }
-        })?,
+        r = k.images.ensure(&want) => r.inspect_err(|e| fail(&e.reason))?,
         () = Worker::until_ending(&w.rx) => return Err(StartError::new("ContainerCreating", "")),
     };
     let restart_count = restart_count(w, c);
@@ -133,7 +127,8 @@ pub(super) async fn start(
         fail(&e);
         cfg_error(e)
     })?;
-    let made = container_config(w, c, restart_count, &image_ref, &user, target_id.as_deref(), &image_volumes).await;
+    let made =
+        container_config(w, c, restart_count, &image_ref, &user, target_id.as_deref(), &image_volumes).await;
     let config = made.map_err(|m| {
         fail(&m);
         cfg_error(m)
@@ -174,12 +169,7 @@ fn backoff(w: &Worker, c: &Container) -> Result<(), StartError> {
     let Some(last) = w.observed.newest(&c.name).filter(|i| i.state == State::Exited) else {
         return Ok(());
     };
-    let key = format!(
-        "{}/{}/{}",
-        w.uid,
-        c.name,
-        helpers::container_hash(c)
-    );
+    let key = format!("{}/{}/{}", w.uid, c.name, helpers::container_hash(c));
     let now = k.now();
     let mut crashes = k.crashes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(until) = crashes.until(&key, last.finished, now) {
@@ -255,7 +245,8 @@ async fn pull_image_volumes(
     let mut out = BTreeMap::new();
     for m in c.volume_mounts.iter().flatten() {
         let Some(Source::Image { reference, policy }) = w.mounted.sources.get(&m.name) else { continue };
-        let want = Want { pod: &w.pod, container: &c.name, image: reference, policy, secrets, sandbox, handler };
+        let want =
+            Want { pod: &w.pod, container: &c.name, image: reference, policy, secrets, sandbox, handler };
         let r = w.k.images.ensure(&want).await?;
         out.insert(m.name.clone(), r);
     }
@@ -317,22 +308,23 @@ async fn environment(w: &Worker, c: &Container, pod_ips: &[String]) -> Result<Ma
     let mut secrets = BTreeMap::new();
     let ns = namespace(pod);
     let from = c.env_from.iter().flatten();
-    let map_names = from
-        .clone()
-        .filter_map(|e| e.config_map_ref.as_ref().map(|r| &r.name))
-        .chain(c.env.iter().flatten().filter_map(|e| {
-            e.value_from.as_ref()?.config_map_key_ref.as_ref().map(|r| &r.name)
-        }));
+    let map_names = from.clone().filter_map(|e| e.config_map_ref.as_ref().map(|r| &r.name)).chain(
+        c.env
+            .iter()
+            .flatten()
+            .filter_map(|e| e.value_from.as_ref()?.config_map_key_ref.as_ref().map(|r| &r.name)),
+    );
     for n in map_names {
         if !maps.contains_key(n) {
             maps.insert(n.clone(), k.objects.config_map(ns, n).await?);
         }
     }
-    let secret_names = from
-        .filter_map(|e| e.secret_ref.as_ref().map(|r| &r.name))
-        .chain(c.env.iter().flatten().filter_map(|e| {
-            e.value_from.as_ref()?.secret_key_ref.as_ref().map(|r| &r.name)
-        }));
+    let secret_names = from.filter_map(|e| e.secret_ref.as_ref().map(|r| &r.name)).chain(
+        c.env
+            .iter()
+            .flatten()
+            .filter_map(|e| e.value_from.as_ref()?.secret_key_ref.as_ref().map(|r| &r.name)),
+    );
     for n in secret_names {
         if !secrets.contains_key(n) {
             secrets.insert(n.clone(), k.objects.secret(ns, n).await?);
@@ -427,9 +419,10 @@ fn mounts(
     let mut own_hosts = false;
     for (i, m) in c.volume_mounts.iter().flatten().enumerate() {
         own_hosts |= m.mount_path == "/etc/hosts";
-        let source = w.mounted.sources.get(&m.name).ok_or_else(|| {
-            format!("cannot find volume {:?} to mount into container {:?}", m.name, c.name)
-        })?;
+        let source =
+            w.mounted.sources.get(&m.name).ok_or_else(|| {
+                format!("cannot find volume {:?} to mount into container {:?}", m.name, c.name)
+            })?;
         let sub = match m.sub_path_expr.as_deref().filter(|e| !e.is_empty()) {
             Some(e) => expand_all(e, env)?,
             None => m.sub_path.clone().unwrap_or_default(),
@@ -481,13 +474,13 @@ fn mounts(
 }
 
 /// Recursive read-only, where the runtime has it (KEP 3857).
-fn recursive_read_only(
-    k: &Kubelet,
-    m: &k8s_openapi::api::core::v1::VolumeMount,
-) -> Result<bool, String> {
-    let has = k.runtime_state.get().handlers.iter().any(|h| {
-        h.name.is_empty() && h.features.as_ref().is_some_and(|f| f.recursive_read_only_mounts)
-    });
+fn recursive_read_only(k: &Kubelet, m: &k8s_openapi::api::core::v1::VolumeMount) -> Result<bool, String> {
+    let has = k
+        .runtime_state
+        .get()
+        .handlers
+        .iter()
+        .any(|h| h.name.is_empty() && h.features.as_ref().is_some_and(|f| f.recursive_read_only_mounts));
     match m.recursive_read_only.as_deref() {
         None | Some("Disabled") => Ok(false),
         Some("IfPossible") => Ok(has && m.read_only == Some(true)),
@@ -576,7 +569,8 @@ async fn post_start(w: &Worker, c: &Container, id: &str) -> Result<(), StartErro
     let Err(message) = result else { return Ok(()) };
     tracing::info!(pod = helpers::key(&w.pod), error = message, "PostStart hook failed");
     k.recorder.container(&w.pod, &c.name, "Warning", "FailedPostStartHook", "PostStartHook failed");
-    let want = super::kill::Want { id, name: &c.name, message: "FailedPostStartHook", reason: KillReason::Other };
+    let want =
+        super::kill::Want { id, name: &c.name, message: "FailedPostStartHook", reason: KillReason::Other };
     if let Err(e) = super::kill::kill_container(k, &w.pod, &want, None, None).await {
         tracing::warn!(pod = helpers::key(&w.pod), error = %e, "killing after a failed hook");
     }
