@@ -1,43 +1,9 @@
 //! The plugins that are on, in order.
 
+use crate::config::Config;
 use crate::list::{Make, NAMES};
-use crate::quota::LimitedResource;
-use crate::{Attributes, Lookup, Plugin, pod_security};
+use crate::{Attributes, Lookup, Plugin};
 use meta::Status;
-use std::collections::BTreeMap;
-
-/// Which plugins are on, and what those need to know that have a configuration.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// `--enable-admission-plugins`, besides the default ones.
-    pub enable: Vec<String>,
-    /// `--disable-admission-plugins`
-    pub disable: Vec<String>,
-    /// `--default-not-ready-toleration-seconds`
-    pub not_ready_toleration_seconds: i64,
-    /// `--default-unreachable-toleration-seconds`
-    pub unreachable_toleration_seconds: i64,
-    /// PodSecurityConfiguration
-    pub pod_security: pod_security::Config,
-    /// `podNodeSelectorPluginConfig`: namespace (or `clusterDefaultNodeSelector`) → selector.
-    pub pod_node_selector: BTreeMap<String, String>,
-    /// `limitedResources` of ResourceQuotaConfiguration.
-    pub limited_resources: Vec<LimitedResource>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            enable: Vec::new(),
-            disable: Vec::new(),
-            not_ready_toleration_seconds: 300,
-            unreachable_toleration_seconds: 300,
-            pod_security: pod_security::Config::default(),
-            pod_node_selector: BTreeMap::new(),
-            limited_resources: Vec::new(),
-        }
-    }
-}
 
 /// The plugins of this crate that are on.
 pub struct Chain {
@@ -127,8 +93,8 @@ mod tests {
         assert_eq!(on(&[], &[]), Ok(21));
         assert_eq!(on(&["NodeRestriction", "LimitRanger"], &["Priority"]), Ok(21));
         assert!(on(&["Nope"], &[]).is_err());
-        assert!(on(&["EventRateLimit"], &[]).is_err());
-        assert_eq!(on(&[], &["EventRateLimit"]), Ok(21));
+        assert!(on(&["ImagePolicyWebhook"], &[]).is_err());
+        assert_eq!(on(&["EventRateLimit"], &["ImagePolicyWebhook"]), Ok(22));
         assert!(on(&["Priority"], &["Priority"]).is_err());
     }
     #[test]

@@ -5,6 +5,7 @@
 //! plugins that are on.
 
 mod chain;
+mod config;
 pub mod list;
 mod plugins;
 pub mod pod;
@@ -14,7 +15,10 @@ pub mod resources;
 mod signers;
 mod tolerations;
 
-pub use chain::{Chain, Config};
+pub use chain::Chain;
+pub use config::Config;
+pub use plugins::event_rate_limit::{EventLimit, LimitType};
+pub use plugins::pod_toleration_restriction::TolerationConfig;
 
 use meta::object::ObjectExt;
 use meta::time::Timestamp;

@@ -1,6 +1,6 @@
 //! The plugins in upstream's order: one line each (pkg/kubeapiserver/options/plugins.go).
 
-use crate::chain::Config;
+use crate::config::Config;
 use crate::plugins::*;
 use crate::{Plugin, pod_security, quota};
 
@@ -56,8 +56,8 @@ pub const NAMES: &[Line] = lines! {
         not_ready: c.not_ready_toleration_seconds,
         unreachable: c.unreachable_toleration_seconds,
     }));
-    "PodTolerationRestriction" off Make::Missing;
-    "EventRateLimit" off Make::Missing;
+    "PodTolerationRestriction" off Make::Here(|c| Box::new(pod_toleration_restriction::PodTolerationRestriction(c.tolerations.clone())));
+    "EventRateLimit" off Make::Here(|c| Box::new(event_rate_limit::EventRateLimit::new(&c.event_limits)));
     "ExtendedResourceToleration" off here!(extended_resource_toleration::ExtendedResourceToleration);
     "DefaultStorageClass" on here!(default_storage_class::DefaultStorageClass);
     "StorageObjectInUseProtection" on here!(storage_object_in_use_protection::StorageObjectInUseProtection);

@@ -1,5 +1,6 @@
 //! What plugins ask of a pod.
 
+use crate::resources::{self, quantity};
 use meta::Value;
 use meta::object::ObjectExt;
 
@@ -86,4 +87,26 @@ pub fn config_map_names(pod: &Value, f: &mut dyn FnMut(&str)) {
             visit(s.str_at("configMap.name"));
         }
     }
+}
+
+/// Whether a pod asks for no processor time and memory at all: QoS class BestEffort.
+pub fn is_best_effort(pod: &Value) -> bool {
+    match pod.str_at("status.qosClass") {
+        "" => {}
+        class => return class == "BestEffort",
+    }
+    let nothing = |r: Option<&Value>| {
+        let Some(r) = r else { return true };
+        ["requests", "limits"].iter().all(|side| {
+            ["cpu", "memory"].iter().all(|name| {
+                let q = r.get(side).and_then(|l| l.get(name)).and_then(quantity);
+                q.is_none_or(|q| q.is_zero())
+            })
+        })
+    };
+    if resources::pod_level_set(pod) {
+        return nothing(pod.at("spec.resources"));
+    }
+    let lists = ["spec.initContainers", "spec.containers"];
+    lists.iter().flat_map(|l| pod.array_at(l)).all(|c| nothing(c.get("resources")))
 }

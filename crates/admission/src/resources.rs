@@ -52,6 +52,8 @@ pub struct Options {
     /// What the kubelet has allocated or put into force counts where it is more than the spec asks for.
     pub status: bool,
     pub exclude_overhead: bool,
+    /// With `status`: what the kubelet reports of the pod as a whole counts too (quota leaves it out, as upstream's does).
+    pub pod_status: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -117,7 +119,7 @@ fn pod_level(pod: &Value, side: Side, o: Options, total: &mut List) {
         return;
     }
     let mut effective = spec;
-    if let (true, Some(status)) = (o.status, pod.at("status.resources")) {
+    if let (true, Some(status)) = (o.status && o.pod_status, pod.at("status.resources")) {
         if resize_infeasible(pod) {
             effective = List::new();
         }
@@ -148,7 +150,7 @@ fn aggregate(pod: &Value, side: Side, o: Options) -> List {
         return of_spec;
     }
     let infeasible = resize_infeasible(pod);
-    let status = pod.at("status.resources").and_then(|r| r.get(side.field()));
+    let status = pod.at("status.resources").filter(|_| o.pod_status).and_then(|r| r.get(side.field()));
     let mut total = if infeasible { List::new() } else { of_spec };
     match (side, status) {
         (Side::Requests, Some(actuated)) if pod.at("status.allocatedResources").is_some() => {

@@ -42,6 +42,11 @@ fn takes_in(wide: &Value, t: &Value) -> bool {
     }
 }
 
+/// Whether each toleration is within one of those allowed; an empty list allows all.
+pub(crate) fn all_allowed(list: &[Value], allowed: &[Value]) -> bool {
+    allowed.is_empty() || list.iter().all(|t| allowed.iter().any(|w| takes_in(w, t)))
+}
+
 /// Whether two tolerations are about the same taints: key, effect, operator and value agree.
 pub(crate) fn matches(a: &Value, b: &Value) -> bool {
     ["key", "effect", "operator", "value"].iter().all(|f| a.str_at(f) == b.str_at(f))

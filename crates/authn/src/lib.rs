@@ -19,12 +19,29 @@ pub mod token;
 pub use chain::{Authenticator, Config, Request, VerifyChain};
 pub use service_account::{ServiceAccountTokens, Signer};
 
+use meta::object::ObjectExt;
+use meta::time::Timestamp;
 use meta::{UserInfo, Value};
 
 /// Reads the objects that credentials refer to, as of now.
 pub trait Lookup {
     /// An object in its stored version's canonical form.
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value>;
+    /// Whether an object is there, and which one it is. Asked with nearly every request: who can answer without decoding
+    /// the object should.
+    fn identity(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Identity> {
+        let o = self.get(group, resource, namespace, name)?;
+        let deletion = o.deletion_timestamp().map(|t| Timestamp::parse(t).unwrap_or_default());
+        Some(Identity { uid: o.uid().to_owned(), deletion })
+    }
+}
+
+/// Which object it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    pub uid: String,
+    /// When it will be, or should have been, gone: its deletionTimestamp.
+    pub deletion: Option<Timestamp>,
 }
 
 /// A request whose sender is known.

@@ -1,6 +1,6 @@
 //! Scopes: which pods and claims a quota is about (pkg/quota/v1/evaluator/core).
 
-use crate::resources::quantity;
+use crate::pod::is_best_effort;
 use meta::Value;
 use meta::object::ObjectExt;
 use meta::selector::{Op, Requirement};
@@ -37,8 +37,8 @@ pub(super) fn pod(selector: &Value, pod: &Value) -> bool {
     match selector.str_at("scopeName") {
         "Terminating" => terminating(pod),
         "NotTerminating" => !terminating(pod),
-        "BestEffort" => best_effort(pod),
-        "NotBestEffort" => !best_effort(pod),
+        "BestEffort" => is_best_effort(pod),
+        "NotBestEffort" => !is_best_effort(pod),
         "PriorityClass" => {
             let class = Some(pod.str_at("spec.priorityClassName")).filter(|c| !c.is_empty());
             if selector.str_at("operator") == "Exists" {
@@ -72,27 +72,6 @@ pub(super) fn claim(selector: &Value, claim: &Value) -> bool {
 /// Whether the pod ends by itself.
 pub(super) fn terminating(pod: &Value) -> bool {
     pod.i64_at("spec.activeDeadlineSeconds").is_some_and(|s| s >= 0)
-}
-
-fn best_effort(pod: &Value) -> bool {
-    match pod.str_at("status.qosClass") {
-        "" => {}
-        class => return class == "BestEffort",
-    }
-    let nothing = |r: Option<&Value>| {
-        let Some(r) = r else { return true };
-        ["requests", "limits"].iter().all(|side| {
-            ["cpu", "memory"].iter().all(|name| {
-                let q = r.get(side).and_then(|l| l.get(name)).and_then(quantity);
-                q.is_none_or(|q| q.is_zero())
-            })
-        })
-    };
-    if crate::resources::pod_level_set(pod) {
-        return nothing(pod.at("spec.resources"));
-    }
-    let lists = ["spec.initContainers", "spec.containers"];
-    lists.iter().flat_map(|l| pod.array_at(l)).all(|c| nothing(c.get("resources")))
 }
 
 fn crosses_namespaces(pod: &Value) -> bool {

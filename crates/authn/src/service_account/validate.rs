@@ -2,17 +2,17 @@
 
 use super::{Claims, Ref, refuse};
 use crate::bootstrap_token::{data, same};
-use crate::{Authenticated, CREDENTIAL_ID, Error, Lookup, SecretUse};
+use crate::{Authenticated, CREDENTIAL_ID, Error, Identity, Lookup, SecretUse};
+use meta::UserInfo;
 use meta::object::ObjectExt;
 use meta::time::Timestamp;
-use meta::{UserInfo, Value};
 
 /// Clocks may differ by this many seconds; so long an object that is being deleted still counts.
 const LEEWAY: i64 = 60;
 const INVALIDATED: &str = "service account token has been invalidated";
 
-fn deleted_before(obj: &Value, limit: i64) -> bool {
-    obj.deletion_timestamp().is_some_and(|t| Timestamp::parse(t).is_none_or(|t| t.seconds < limit))
+fn deleted_before(obj: &Identity, limit: i64) -> bool {
+    obj.deletion.is_some_and(|t| t.seconds < limit)
 }
 
 pub(super) fn bound(
@@ -36,22 +36,21 @@ pub(super) fn bound(
     let limit = t - LEEWAY;
     let ns = k.namespace.as_str();
     let account = &k.serviceaccount;
-    let Some(sa) = lookup.get("", "serviceaccounts", ns, &account.name) else {
+    let Some(sa) = lookup.identity("", "serviceaccounts", ns, &account.name) else {
         return refuse(format!("serviceaccounts {:?} not found", account.name));
     };
-    if sa.uid() != account.uid {
-        return refuse(format!("service account UID ({}) does not match claim ({})", sa.uid(), account.uid));
+    if sa.uid != account.uid {
+        return refuse(format!("service account UID ({}) does not match claim ({})", sa.uid, account.uid));
     }
     if deleted_before(&sa, limit) {
         return refuse(format!("service account {ns}/{} has been deleted", account.name));
     }
     let exists = |resource: &str, ns: &str, r: &Ref, what: &str, claim: &str| {
-        let Some(o) = lookup.get("", resource, ns, &r.name) else { return refuse(INVALIDATED) };
-        if o.uid() != r.uid {
+        let Some(o) = lookup.identity("", resource, ns, &r.name) else { return refuse(INVALIDATED) };
+        if o.uid != r.uid {
             return refuse(format!(
                 "{what} UID ({}) does not match service account {claim} ref claim ({})",
-                o.uid(),
-                r.uid
+                o.uid, r.uid
             ));
         }
         if deleted_before(&o, limit) { refuse(INVALIDATED) } else { Ok(()) }
