@@ -212,10 +212,8 @@ impl<'a> Gen<'a> {
             if let Some(e) = wire_name.strip_prefix("map:") {
                 (card, wire_name) = ("Map", e);
                 strings = wire_name == "[]string";
-            } else if !strings {
-                if let Some(e) = wire_name.strip_prefix("[]") {
-                    (card, wire_name) = ("List", e);
-                }
+            } else if !strings && let Some(e) = wire_name.strip_prefix("[]") {
+                (card, wire_name) = ("List", e);
             }
             let wire = if strings { "Wire::Strings".into() } else { self.wire(wire_name) };
             let path: Vec<u8> = match f.get("p") {
@@ -478,8 +476,7 @@ fn main() {
         .iter()
         .map(|(i, (f, l))| format!("(TypeId({i}), &[{}], &[{}]),\n", f.join(", "), l.join(", ")))
         .collect();
-    writeln!(g.out, "pub(crate) static DEFAULTS: &[(TypeId, &[&str], &[(&str, &str)])] = &[\n{per}];")
-        .expect("writing to a string");
+    writeln!(g.out, "pub(crate) static DEFAULTS: &[Defaults] = &[\n{per}];").expect("writing to a string");
     writeln!(g.out, "pub(crate) static FIELDS: &[Field] = &[\n{}];", g.fields).expect("writing to a string");
     writeln!(g.out, "static META: &[FieldMeta] = &[\n{},\n];", g.metas.join(",\n"))
         .expect("writing to a string");

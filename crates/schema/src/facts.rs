@@ -194,6 +194,9 @@ pub struct Gate {
     pub locked: bool,
 }
 
+/// A type, its defaulting functions, its fields with literal defaults.
+type Defaults = (TypeId, &'static [&'static str], &'static [(&'static str, &'static str)]);
+
 mod tables {
     use super::*;
     include!(concat!(env!("OUT_DIR"), "/tables.rs"));
@@ -296,9 +299,6 @@ impl TypeId {
     pub fn short_name(self) -> &'static str {
         let n = self.name();
         n.rsplit_once('.').map_or(n, |(_, t)| t)
-    }
-    pub(crate) fn proto(self) -> &'static ProtoNode {
-        proto_node(self.facts().proto)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Protobuf by schema, byte for byte as upstream's gogo encoders write it.
 
+mod de;
 mod decode;
 mod encode;
+pub(crate) mod index;
 pub(crate) mod wire;
 
 use crate::{DecodeError, TypeId, Value};
@@ -30,11 +32,18 @@ pub fn from_bytes<T: DeserializeOwned>(
     ty: TypeId,
     resource_version: Option<&str>,
 ) -> Result<T, DecodeError> {
-    let mut v = decode(raw, ty)?;
-    if let Some(rv) = resource_version {
-        set_version(&mut v, rv);
+    match T::deserialize(de::Message::new(raw, ty, resource_version)) {
+        Ok(t) => Ok(t),
+        Err(index::Stop::Error(e)) => Err(e),
+        // What no encoder of ours writes goes by way of a tree.
+        Err(index::Stop::Irregular) => {
+            let mut v = decode(raw, ty)?;
+            if let Some(rv) = resource_version {
+                set_version(&mut v, rv);
+            }
+            serde_json::from_value(v).map_err(|e| DecodeError(e.to_string()))
+        }
     }
-    serde_json::from_value(v).map_err(|e| DecodeError(e.to_string()))
 }
 pub(crate) fn set_version(v: &mut Value, rv: &str) {
     if let Some(Value::Object(m)) = v.get_mut("metadata") {

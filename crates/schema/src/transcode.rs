@@ -2,9 +2,10 @@
 
 mod stream;
 
+use crate::proto::index::Stop;
 use crate::proto::wire::{Payload, Reader, put_bytes, put_message, put_tag, put_varint};
 use crate::{DecodeError, TypeId, json, proto};
-use stream::{Stop, Stream};
+use stream::Stream;
 
 /// Appends the JSON of a bare protobuf message, with `resource_version` put in `metadata` (empty: left out). `head`
 /// gives kind and apiVersion (none inside list items). On an error, `out` is as it was.
@@ -16,7 +17,7 @@ pub fn proto_to_json(
     out: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
     let start = out.len();
-    let mut s = Stream { raw, head, resource_version, out };
+    let mut s = Stream { raw, head, resource_version, out, places: Vec::with_capacity(128) };
     match s.object(ty) {
         Ok(()) => Ok(()),
         Err(Stop::Error(e)) => {

@@ -1,6 +1,8 @@
 //! Upstream's round-trip fixtures (`k8s.io/api` testdata/HEAD: one .json, .pb and .yaml per kind), byte for byte, and the
 //! small set of our own in `testdata/`, so that this test is never empty.
 
+#![allow(clippy::unwrap_used)]
+
 use schema::{TypeId, Value, facts, json, proto};
 use std::path::{Path, PathBuf};
 
@@ -99,6 +101,9 @@ fn json_and_protobuf_round_trip() {
         let raw = proto::encode(&d.value, f.ty);
         same(&f.name, "JSON to protobuf", &raw, e.raw);
         same(&f.name, "envelope", &proto::wrap(&f.api_version, &f.kind, &raw), &f.pb);
+
+        let typed: Value = proto::from_bytes(e.raw, f.ty, None).unwrap_or_else(|x| panic!("{}: {x}", f.name));
+        assert_eq!(with_type(typed, &f), from_proto, "{}: deserialized", f.name);
 
         let again = json::canonicalize(d.value.clone(), f.ty).unwrap();
         assert_eq!(again.value, from_proto, "{}: canonical form is a fixed point", f.name);

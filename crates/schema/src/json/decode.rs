@@ -121,6 +121,17 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         }
     }
 
+    #[cold]
+    fn context(&mut self, ty: TypeId, f: &'static Field) {
+        if let Some(e) = &mut self.mismatch {
+            if e.owner.is_empty() {
+                e.owner = ty.short_name();
+            }
+            e.path.push(f.name);
+            e.path.extend(f.meta.via.iter().rev());
+        }
+    }
+
     /// The members of an object whose brace has been taken.
     fn object(&mut self, ty: TypeId, depth: usize) -> R<Map<String, Value>> {
         if depth >= MAX_DEPTH {
@@ -151,66 +162,106 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             if self.strict.len() > mark {
                 self.prefix(mark, &f.name);
             }
-            if clean && let Some(e) = &mut self.mismatch {
-                if e.owner.is_empty() {
-                    e.owner = ty.short_name();
-                }
-                e.path.push(f.name);
-                e.path.extend(f.meta.via.iter().rev());
+            if clean && self.mismatch.is_some() {
+                self.context(ty, f);
             }
         }
         fill(&mut m, ty);
         Ok(m)
     }
 
+    // Recursion runs through `object`, `field`, `list`, `map` and `element`, which are kept small: what they share a stack
+    // with is 512 of them. What does not recurse is in `leaf`.
+
     fn field(&mut self, f: &'static Field, depth: usize) -> R<Option<Value>> {
-        let ev = self.src.value()?;
-        let v = match (f.card, ev) {
-            (_, Ev::Null) => return Ok(None),
-            (Card::One, ev) => return Ok(self.one(f, ev, depth)?.filter(|v| !omitted(f, v))),
-            (Card::List, Ev::Arr) => {
-                let mut a = Vec::new();
-                while self.src.elem(a.is_empty())? {
-                    let mark = self.strict.len();
-                    let ev = self.src.value()?;
-                    let v = self.element(f, ev, depth + 1)?;
-                    if self.strict.len() > mark {
-                        self.prefix(mark, &format_args!("[{}]", a.len()));
-                    }
-                    a.push(v);
-                }
-                Value::Array(a)
+        match (f.card, self.src.value()?) {
+            (_, Ev::Null) => Ok(None),
+            (Card::One, Ev::Obj) => self.nested(f, depth),
+            (Card::List, Ev::Arr) => self.list(f, depth),
+            (Card::Map, Ev::Obj) => self.map(f, depth),
+            (Card::One, ev) => self.one(f, ev, depth),
+            (_, ev) => self.misfit(f, ev, false, depth),
+        }
+    }
+
+    /// An object where the field has one value.
+    fn nested(&mut self, f: &'static Field, depth: usize) -> R<Option<Value>> {
+        match f.wire {
+            Wire::Struct(t) => Ok(Some(Value::Object(self.object(t, depth + 1)?))),
+            Wire::SchemaOrBool(t) | Wire::SchemaOrArray(t) | Wire::SchemaOrStrings(t) => {
+                self.lenient += 1;
+                let m = self.object(t, depth + 1)?;
+                self.lenient -= 1;
+                Ok(Some(Value::Object(m)))
             }
-            (Card::Map, Ev::Obj) => {
-                let mut m = Map::new();
-                let mut first = true;
-                while let Some(k) = self.src.key(first)? {
-                    first = false;
-                    if m.contains_key(&*k) {
-                        self.note(false, &k);
-                    }
-                    let mark = self.strict.len();
-                    let ev = self.src.value()?;
-                    let v = self.element(f, ev, depth + 1)?;
-                    if self.strict.len() > mark {
-                        self.prefix(mark, &k);
-                    }
-                    m.insert(k.into_owned(), v);
-                }
-                Value::Object(m)
+            _ => self.leaf(f, Ev::Obj, depth),
+        }
+    }
+
+    fn one(&mut self, f: &'static Field, ev: Ev<'a>, depth: usize) -> R<Option<Value>> {
+        match (f.wire, ev) {
+            (Wire::SchemaOrArray(t), Ev::Arr) => self.schemas(t, depth),
+            (_, ev) => Ok(self.leaf(f, ev, depth)?.filter(|v| f.card != Card::One || !omitted(f, v))),
+        }
+    }
+
+    fn list(&mut self, f: &'static Field, depth: usize) -> R<Option<Value>> {
+        let mut a = Vec::new();
+        while self.src.elem(a.is_empty())? {
+            let mark = self.strict.len();
+            let v = self.element(f, depth + 1)?;
+            if self.strict.len() > mark {
+                self.prefix(mark, &format_args!("[{}]", a.len()));
             }
-            (_, ev) => {
-                self.wrong(f, &ev, false, depth)?;
-                return Ok(None);
+            a.push(v);
+        }
+        Ok(if a.is_empty() && f.omit_empty && !f.pointer { None } else { Some(Value::Array(a)) })
+    }
+
+    fn map(&mut self, f: &'static Field, depth: usize) -> R<Option<Value>> {
+        let mut m = Map::new();
+        let mut first = true;
+        while let Some(k) = self.src.key(first)? {
+            first = false;
+            if m.contains_key(&*k) {
+                self.note(false, &k);
             }
-        };
-        Ok(Some(v).filter(|v| !omitted(f, v)))
+            let mark = self.strict.len();
+            let v = self.element(f, depth + 1)?;
+            if self.strict.len() > mark {
+                self.prefix(mark, &k);
+            }
+            m.insert(k.into_owned(), v);
+        }
+        Ok(if m.is_empty() && f.omit_empty && !f.pointer { None } else { Some(Value::Object(m)) })
     }
 
     /// An element of a list or map: null and what does not fit are the zero value.
-    fn element(&mut self, f: &'static Field, ev: Ev<'a>, depth: usize) -> R<Value> {
-        let v = if matches!(ev, Ev::Null) { None } else { self.one(f, ev, depth)? };
+    fn element(&mut self, f: &'static Field, depth: usize) -> R<Value> {
+        let v = match self.src.value()? {
+            Ev::Null => None,
+            Ev::Obj => self.nested(f, depth)?,
+            ev => self.one(f, ev, depth)?,
+        };
         Ok(v.unwrap_or_else(|| zero_element(f.wire)))
+    }
+
+    fn schemas(&mut self, t: TypeId, depth: usize) -> R<Option<Value>> {
+        self.lenient += 1;
+        let mut a = Vec::new();
+        while self.src.elem(a.is_empty())? {
+            let m = match self.src.value()? {
+                Ev::Obj => self.object(t, depth + 2)?,
+                ev => {
+                    self.mismatched(ev.name().to_owned(), short(t.name()));
+                    self.src.rest(&ev, depth + 2)?;
+                    Map::new()
+                }
+            };
+            a.push(Value::Object(m));
+        }
+        self.lenient -= 1;
+        Ok((!a.is_empty()).then_some(Value::Array(a)))
     }
 
     #[cold]
@@ -233,20 +284,20 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         }
     }
 
-    /// One value of the field's wire type; `None` when it does not fit (and has been noted).
-    fn one(&mut self, f: &'static Field, ev: Ev<'a>, depth: usize) -> R<Option<Value>> {
+    /// One value that holds no others by schema; `None` when it does not fit (and has been noted).
+    #[inline(never)]
+    fn leaf(&mut self, f: &'static Field, ev: Ev<'a>, depth: usize) -> R<Option<Value>> {
         Ok(match (f.wire, ev) {
             (Wire::String | Wire::Duration, Ev::Str(s)) => Some(Value::String(s.into_owned())),
-            (Wire::Struct(t), Ev::Obj) => Some(Value::Object(self.object(t, depth + 1)?)),
             (Wire::Bool, Ev::Bool(b)) => Some(Value::Bool(b)),
             (Wire::Int32 | Wire::Int64, Ev::Num(n)) => match n.int() {
                 Some(i) if f.wire == Wire::Int64 || i32::try_from(i).is_ok() => Some(i.into()),
-                _ => self.misfit(f, Ev::Num(n), depth)?,
+                _ => self.misfit(f, Ev::Num(n), true, depth)?,
             },
             (Wire::Double, Ev::Num(n)) => {
                 match n.text().parse::<f64>().ok().and_then(super::write::to_number) {
                     Some(x) => Some(Value::Number(x)),
-                    None => self.misfit(f, Ev::Num(n), depth)?,
+                    None => self.misfit(f, Ev::Num(n), true, depth)?,
                 }
             }
             (Wire::Bytes, Ev::Str(s)) => Some(bytes(&s)?),
@@ -291,30 +342,8 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 }
                 Some(Value::Array(a))
             }
-            (Wire::SchemaOrBool(t), ev) => match ev {
-                Ev::Bool(b) => Some(Value::Bool(b)),
-                Ev::Obj => Some(self.schema(t, depth)?),
-                _ => return Err(DecodeError("boolean or JSON schema expected".into())),
-            },
-            (Wire::SchemaOrArray(t) | Wire::SchemaOrStrings(t), Ev::Obj) => Some(self.schema(t, depth)?),
-            (Wire::SchemaOrArray(t), Ev::Arr) => {
-                self.lenient += 1;
-                let mut a = Vec::new();
-                while self.src.elem(a.is_empty())? {
-                    let ev = self.src.value()?;
-                    let m = match ev {
-                        Ev::Obj => self.object(t, depth + 2)?,
-                        ev => {
-                            self.mismatched(ev.name().to_owned(), short(t.name()));
-                            self.src.rest(&ev, depth + 2)?;
-                            Map::new()
-                        }
-                    };
-                    a.push(Value::Object(m));
-                }
-                self.lenient -= 1;
-                (!a.is_empty()).then_some(Value::Array(a))
-            }
+            (Wire::SchemaOrBool(_), Ev::Bool(b)) => Some(Value::Bool(b)),
+            (Wire::SchemaOrBool(_), _) => return Err(DecodeError("boolean or JSON schema expected".into())),
             (Wire::SchemaOrStrings(_), Ev::Arr) => {
                 let mut a = Vec::new();
                 while self.src.elem(a.is_empty())? {
@@ -333,19 +362,13 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 self.src.rest(&ev, depth + 1)?;
                 None
             }
-            (_, ev) => self.misfit(f, ev, depth)?,
+            (_, ev) => self.misfit(f, ev, true, depth)?,
         })
     }
 
-    fn misfit(&mut self, f: &'static Field, ev: Ev<'a>, depth: usize) -> R<Option<Value>> {
-        self.wrong(f, &ev, true, depth)?;
+    fn misfit(&mut self, f: &'static Field, ev: Ev<'a>, element: bool, depth: usize) -> R<Option<Value>> {
+        self.wrong(f, &ev, element, depth)?;
         Ok(None)
-    }
-    fn schema(&mut self, t: TypeId, depth: usize) -> R<Value> {
-        self.lenient += 1;
-        let m = self.object(t, depth + 1)?;
-        self.lenient -= 1;
-        Ok(Value::Object(m))
     }
     fn raw(&mut self, ev: Ev<'a>, depth: usize) -> R<Value> {
         let mut u = Untyped { report: false, duplicates: Vec::new() };

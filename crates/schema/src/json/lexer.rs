@@ -351,7 +351,8 @@ fn pass(x: &mut Lexer<'_>, depth: usize, out: &mut Option<&mut Vec<u8>>) -> Resu
 }
 
 pub(super) fn compact(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let mut x = Lexer::new(raw);
+    let text = String::from_utf8_lossy(raw);
+    let mut x = Lexer::new(text.as_bytes());
     pass(&mut x, 0, &mut Some(out))?;
     x.end()
 }

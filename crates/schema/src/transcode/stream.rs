@@ -1,42 +1,23 @@
 //! Protobuf to JSON in one pass over each message: first where its fields are, then the fields in Go struct order.
 
-use crate::facts::{Card, Field, Wire, fields, proto_node};
+use crate::facts::{Card, Field, Wire, fields};
 use crate::json::{absent_is_silent, key, write, zero};
+use crate::proto::index::{self, Stop, index, scalar_zero};
 use crate::proto::wire::{Payload, Reader};
 use crate::proto::{IntOrString, int_or_string, last_bytes, time};
-use crate::{DecodeError, MAX_DEPTH, TypeId, json};
+use crate::{DecodeError, TypeId, json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Why the stream ended.
-pub(super) enum Stop {
-    Error(DecodeError),
-    /// The message is in an order that a stream cannot follow.
-    Irregular,
-}
-impl From<DecodeError> for Stop {
-    fn from(e: DecodeError) -> Self {
-        Self::Error(e)
-    }
-}
 type R<T> = Result<T, Stop>;
-
-/// No type has more fields.
-const MAX_FIELDS: usize = 48;
-const NOT_THERE: u32 = u32::MAX;
-
-/// Where each field of a message begins (its tag), as an offset into the whole.
-struct Index {
-    at: [u32; MAX_FIELDS],
-    /// Where the message that holds it ends.
-    end: [u32; MAX_FIELDS],
-}
 
 pub(super) struct Stream<'a, 'o> {
     pub(super) raw: &'a [u8],
     pub(super) head: Option<(&'a str, &'a str)>,
     pub(super) resource_version: &'a str,
     pub(super) out: &'o mut Vec<u8>,
+    /// Where the fields are of all messages that are open, innermost last.
+    pub(super) places: Vec<index::Place>,
 }
 
 fn wrong(f: &Field) -> Stop {
@@ -45,61 +26,14 @@ fn wrong(f: &Field) -> Stop {
 
 impl<'a> Stream<'a, '_> {
     pub(super) fn object(&mut self, ty: TypeId) -> R<()> {
-        if u32::try_from(self.raw.len()).is_err() {
-            return Err(Stop::Irregular);
-        }
         self.message(self.raw, ty, 0, Place::Root)
-    }
-
-    fn offset(&self, part: &[u8]) -> usize {
-        part.as_ptr() as usize - self.raw.as_ptr() as usize
-    }
-
-    /// Notes where the fields are. A field that comes again after another one is irregular.
-    fn index(&self, msg: &[u8], ty: TypeId, node: u16, ix: &mut Index, depth: usize) -> R<()> {
-        if depth >= MAX_DEPTH {
-            return Err(Stop::Error(DecodeError("exceeded max depth".into())));
-        }
-        let slots = proto_node(node).slots;
-        let fs = fields(ty);
-        let base = self.offset(msg);
-        let end = (base + msg.len()) as u32;
-        let mut r = Reader::new(msg);
-        let mut last = 0u16;
-        loop {
-            let at = r.i;
-            let Some((num, p)) = r.next()? else { return Ok(()) };
-            let slot = slots.get(num as usize).copied().unwrap_or(0);
-            if slot == 0 {
-                last = 0;
-                continue;
-            }
-            if slot & 0x8000 != 0 {
-                let Payload::Bytes(b) = p else { return Err(Stop::Irregular) };
-                if last == slot {
-                    return Err(Stop::Irregular);
-                }
-                self.index(b, ty, slot & 0x7fff, ix, depth + 1)?;
-            } else {
-                let i = usize::from(slot) - 1;
-                if ix.at[i] == NOT_THERE {
-                    ix.at[i] = (base + at) as u32;
-                    ix.end[i] = end;
-                } else if last != slot || fs[i].card == Card::One {
-                    return Err(Stop::Irregular);
-                }
-            }
-            last = slot;
-        }
     }
 
     fn message(&mut self, msg: &'a [u8], ty: TypeId, depth: usize, place: Place) -> R<()> {
         let fs = fields(ty);
-        if fs.len() > MAX_FIELDS {
-            return Err(Stop::Irregular);
-        }
-        let mut ix = Index { at: [NOT_THERE; MAX_FIELDS], end: [0; MAX_FIELDS] };
-        self.index(msg, ty, ty.facts().proto, &mut ix, depth)?;
+        let base = self.places.len();
+        self.places.resize(base + fs.len(), index::Place::NONE);
+        index(self.raw, msg, ty, ty.facts().proto, &mut self.places[base..], depth)?;
         self.out.push(b'{');
         let mut first = true;
         for (i, f) in fs.iter().enumerate() {
@@ -111,27 +45,32 @@ impl<'a> Stream<'a, '_> {
                 self.out.push(b',');
             }
             key(f.name, self.out);
-            let there = if ix.at[i] == NOT_THERE {
-                false
-            } else {
-                let all = self.raw;
-                let rest = &all[ix.at[i] as usize..ix.end[i] as usize];
-                let inner = if matches!(place, Place::Root) && f.name == "metadata" {
-                    Place::Meta
-                } else {
-                    Place::Inner
-                };
-                self.field(f, rest, depth, inner)?
+            let there = match self.places[base + i].of(self.raw) {
+                None => false,
+                Some(rest) => {
+                    let inner = if matches!(place, Place::Root) && f.name == "metadata" {
+                        Place::Meta
+                    } else {
+                        Place::Inner
+                    };
+                    self.field(f, rest, depth, inner)?
+                }
             };
             if !there {
                 if absent_is_silent(f) {
                     self.out.truncate(mark);
                     continue;
                 }
-                zero(f, self.out);
+                match f.wire {
+                    Wire::Struct(t) if matches!(place, Place::Root) && f.name == "metadata" => {
+                        self.message(&self.raw[..0], t, depth + 1, Place::Meta)?;
+                    }
+                    _ => zero(f, self.out),
+                }
             }
             first = false;
         }
+        self.places.truncate(base);
         self.out.push(b'}');
         Ok(())
     }
@@ -171,11 +110,8 @@ impl<'a> Stream<'a, '_> {
                 let mut p = p;
                 let mut first = true;
                 loop {
-                    match (f.wire, p) {
-                        (Wire::Int32 | Wire::Int64 | Wire::Bool, Payload::Bytes(_)) => {
-                            return Err(Stop::Irregular);
-                        }
-                        _ => {}
+                    if let (Wire::Int32 | Wire::Int64 | Wire::Bool, Payload::Bytes(_)) = (f.wire, p) {
+                        return Err(Stop::Irregular);
                     }
                     if !first {
                         self.out.push(b',');
@@ -359,16 +295,4 @@ enum Place {
     /// The metadata of the root.
     Meta,
     Inner,
-}
-
-/// Whether `omitempty` leaves this value out.
-fn scalar_zero(w: Wire, p: Payload<'_>) -> bool {
-    match (w, p) {
-        (Wire::String | Wire::Bytes, Payload::Bytes(b)) => b.is_empty(),
-        (Wire::Bool, Payload::Varint(v)) | (Wire::Int64, Payload::Varint(v)) => v == 0,
-        (Wire::Int32, Payload::Varint(v)) => v as i32 == 0,
-        (Wire::Double, Payload::Fixed64(v)) => f64::from_bits(v) == 0.0,
-        (Wire::Strings, Payload::Bytes(b)) => b.is_empty(),
-        _ => false,
-    }
 }

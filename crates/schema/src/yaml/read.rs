@@ -218,7 +218,6 @@ impl<'a> Builder<'a> {
 
     /// A key as text, and as Go shows it.
     fn key(&mut self, ev: Event<'a>, span: &Span, depth: usize) -> R<Key> {
-        let line = span.start.line();
         if let Event::Scalar(s, style, _, tag) = &ev {
             let merges = tag.as_ref().map_or(*style == ScalarStyle::Plain, |t| t.suffix() == "merge");
             if s == "<<" && merges {
@@ -285,12 +284,14 @@ fn resolve(s: &str, style: ScalarStyle, tag: Option<&Tag>) -> R<Scalar> {
         "" | "bool" | "int" | "float" | "null" => plain(s),
         _ => return Ok(string()),
     };
-    let fits = match (&out, suffix) {
-        (_, "") => true,
-        (Scalar::Value(Value::Bool(_)), "bool") | (Scalar::Value(Value::Null), "null") => true,
-        (Scalar::Value(Value::Number(_)), "int" | "float") | (Scalar::Unwritable(_), "float") => true,
-        _ => false,
-    };
+    let fits = matches!(
+        (&out, suffix),
+        (_, "")
+            | (Scalar::Value(Value::Bool(_)), "bool")
+            | (Scalar::Value(Value::Null), "null")
+            | (Scalar::Value(Value::Number(_)), "int" | "float")
+            | (Scalar::Unwritable(_), "float")
+    );
     if fits {
         return Ok(out);
     }
