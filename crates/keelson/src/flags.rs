@@ -128,7 +128,9 @@ impl Common {
     pub fn check(&self) -> Result<(), String> {
         let (pods, services) = (self.cluster_cidr, self.service_cluster_ip_range);
         if pods.contains(&services.network()) || services.contains(&pods.network()) {
-            return Err(format!("--cluster-cidr {pods} and --service-cluster-ip-range {services} overlap: choose ranges apart"));
+            return Err(format!(
+                "--cluster-cidr {pods} and --service-cluster-ip-range {services} overlap: choose ranges apart"
+            ));
         }
         if pods.prefix_len() > 24 {
             return Err(format!("--cluster-cidr {pods} is too small: each node takes a /24 of it"));

@@ -1,8 +1,13 @@
 //! keelson: Kubernetes, whole, in one Rust program. `main` is the table of applets.
 
 mod applets;
+mod cluster;
 mod containerd;
+mod flags;
+mod keys;
+mod node;
 mod nodeconf;
+mod notify;
 mod server;
 
 use std::process::ExitCode;
@@ -26,6 +31,26 @@ fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             eprintln!("keelson: there is no {name:?} here; `keelson help` lists what there is");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a component to its end; its error is printed here, once.
+fn block_on(work: impl Future<Output = Result<(), String>>) -> ExitCode {
+    let rt = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("keelson").build() {
+        Ok(r) => r,
+        Err(e) => {
+            eprintln!("keelson: cannot start: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = rt.block_on(work);
+    rt.shutdown_timeout(std::time::Duration::from_secs(1));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("keelson: {e}");
             ExitCode::FAILURE
         }
     }

@@ -1,0 +1,148 @@
+//! The control plane's parts, put together, and the objects a keelson cluster is born with.
+
+use crate::flags::Server;
+use crate::keys::Keys;
+use apiserver::ApiServer;
+use client::{Client, PatchKind};
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use runtime::Runtime;
+use serde_json::{Value, json};
+use setup::JoinToken;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Where cluster DNS listens on the node: the Service's port 53 leads there.
+const DNS_PORT: u16 = 10053;
+
+pub fn api_server(
+    f: &Server,
+    keys: &Keys,
+    store: Arc<storage::Embedded>,
+    advertise: IpAddr,
+    rt: &Runtime,
+) -> Result<Arc<ApiServer>, String> {
+    let mut c = apiserver::Config::new(store);
+    c.advertise_address = advertise;
+    c.secure_port = f.secure_port;
+    c.node_port_range = f.service_node_port_range.0..=f.service_node_port_range.1;
+    for r in &f.runtime_config {
+        let (name, on) = r.split_once('=').unwrap_or((r, "true"));
+        let on =
+            on.parse().map_err(|_| format!("--runtime-config {r:?}: {on:?} is neither true nor false"))?;
+        c.runtime_config.push((name.to_owned(), on));
+    }
+    let _ = keys;
+    Ok(ApiServer::new(c, rt.clone()))
+}
+
+pub fn tls(keys: &Keys) -> Result<serve::TlsSettings, String> {
+    let text = |e: serve::TlsError| e.to_string();
+    let (cert, key) = (keys.serving.cert_pem.as_bytes(), keys.serving.key_pem.as_bytes());
+    Ok(serve::TlsSettings {
+        certificates: serve::CertSource::from_pem(cert, key).map_err(text)?,
+        client_ca: Some(serve::ClientCa::from_pem(keys.ca.ca_pem.as_bytes()).map_err(text)?),
+        http2: true,
+    })
+}
+
+pub fn controllers(f: &Server, api: &Arc<ApiServer>, keys: &Keys, rt: &Runtime) {
+    let _ = (f, api, keys, rt);
+}
+
+pub fn scheduler(client: Client, rt: &Runtime) {
+    let _ = (client, rt);
+}
+
+async fn apply<K: client::Kind>(c: &Client, namespace: Option<&str>, object: Value) -> Result<(), String> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let done: Result<K, _> = c.patch(namespace, &name, "", PatchKind::Apply, &object).await;
+    done.map(drop).map_err(|e| format!("cannot set up {} {name}: {e}", K::KIND))
+}
+
+fn role(name: &str, rules: Value) -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
+}
+
+fn binding(name: &str, role: &str, subject: (&str, &str)) -> Value {
+    let api = "rbac.authorization.k8s.io";
+    json!({"apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": api, "kind": subject.0, "name": subject.1}]})
+}
+
+/// What joins nodes to the cluster, and what its own parts may do beyond upstream's roles.
+pub async fn bootstrap(c: &Client, f: &Server, token: &JoinToken) -> Result<(), String> {
+    let _ = f;
+    let read = json!(["get", "list", "watch"]);
+    let dns = json!([
+        {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": read},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read}]);
+    apply::<ClusterRole>(c, None, role("keelson:kube-dns", dns)).await?;
+    let user = "system:serviceaccount:kube-system:kube-dns";
+    let certificates = "system:certificates.k8s.io:certificatesigningrequests";
+    for b in [
+        binding("keelson:kube-dns", "keelson:kube-dns", ("User", user)),
+        binding(
+            "keelson:kube-apiserver-kubelet-client",
+            "system:kubelet-api-admin",
+            ("User", "kube-apiserver-kubelet-client"),
+        ),
+        binding("keelson:node-proxier", "system:node-proxier", ("Group", "system:nodes")),
+        binding(
+            "keelson:node-bootstrapper",
+            "system:node-bootstrapper",
+            ("Group", "system:bootstrappers:keelson"),
+        ),
+        binding(
+            "keelson:node-approve-bootstrap",
+            &format!("{certificates}:nodeclient"),
+            ("Group", "system:bootstrappers:keelson"),
+        ),
+        binding(
+            "keelson:node-approve-renewal",
+            &format!("{certificates}:selfnodeclient"),
+            ("Group", "system:nodes"),
+        ),
+    ] {
+        apply::<ClusterRoleBinding>(c, None, b).await?;
+    }
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": format!("bootstrap-token-{}", token.id), "namespace": "kube-system"},
+        "stringData": {"token-id": token.id, "token-secret": token.secret, "usage-bootstrap-authentication": "true",
+            "auth-extra-groups": "system:bootstrappers:keelson", "description": "joins keelson agents"}});
+    apply::<Secret>(c, Some("kube-system"), secret).await
+}
+
+/// Cluster DNS in this process, behind the Service `kube-dns`.
+pub async fn dns(f: &Server, client: Client, master: &Client, rt: &Runtime) -> Result<(), String> {
+    let ip = f.common.host_ip();
+    let config = dns::Config {
+        listen: SocketAddr::new(ip, DNS_PORT),
+        domain: f.common.cluster_domain.clone(),
+        resolv_conf: "/etc/resolv.conf".into(),
+        own: vec![f.common.dns_ip(), ip],
+    };
+    dns::run(config, client, rt.clone()).await.map_err(|e| e.to_string())?;
+    let ports = |target: bool| {
+        [("dns", "UDP"), ("dns-tcp", "TCP")].map(|(name, protocol)| {
+            if target {
+                json!({"name": name, "port": DNS_PORT, "protocol": protocol})
+            } else {
+                json!({"name": name, "port": 53, "protocol": protocol, "targetPort": DNS_PORT})
+            }
+        })
+    };
+    let labels = json!({"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"});
+    let service = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": labels},
+        "spec": {"clusterIP": f.common.dns_ip().to_string(), "ports": ports(false)}});
+    apply::<Service>(master, Some("kube-system"), service).await?;
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "kube-dns-keelson", "namespace": "kube-system", "labels": {
+            "kubernetes.io/service-name": "kube-dns", "endpointslice.kubernetes.io/managed-by": "keelson"}},
+        "endpoints": [{"addresses": [ip.to_string()], "nodeName": f.common.node_name(), "conditions": {"ready": true}}],
+        "ports": ports(true)});
+    apply::<EndpointSlice>(master, Some("kube-system"), slice).await
+}

@@ -1,0 +1,89 @@
+//! The keys and certificates of the control plane, made on a first start and reused after.
+
+use crate::flags::Server;
+use setup::pki::LeafSpec;
+use setup::{Identity, JoinToken, Pki, files, kubeconfig};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+pub struct Keys {
+    pub ca: Pki,
+    pub front_proxy: Pki,
+    /// The API server's own.
+    pub serving: Identity,
+    /// What the API server shows to kubelets.
+    pub kubelet_client: Identity,
+    /// What it shows to aggregated API servers.
+    pub proxy_client: Identity,
+    /// Private and public PEM.
+    pub service_account: (String, String),
+    pub token: JoinToken,
+}
+
+fn client(cn: &str, org: &str) -> LeafSpec {
+    LeafSpec { common_name: cn.into(), organization: org.into(), client: true, ..LeafSpec::default() }
+}
+
+/// What the API server's certificate is for.
+fn serving(f: &Server, advertise: IpAddr) -> LeafSpec {
+    let first = Ipv4Addr::from(u32::from(f.common.service_cluster_ip_range.network()) + 1);
+    let mut dns: Vec<String> = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
+        .map(str::to_owned)
+        .to_vec();
+    dns.push(format!("kubernetes.default.svc.{}", f.common.cluster_domain.trim_end_matches('.')));
+    dns.push(f.common.node_name());
+    let mut ips =
+        vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(first), advertise];
+    for s in &f.tls_san {
+        match s.parse() {
+            Ok(ip) => ips.push(ip),
+            Err(_) => dns.push(s.clone()),
+        }
+    }
+    LeafSpec { common_name: "kube-apiserver".into(), dns, ips, server: true, ..LeafSpec::default() }
+}
+
+fn join_token(dir: &Path, ca: &Pki) -> Result<JoinToken, String> {
+    let path = dir.join("token");
+    if let Some(t) = files::read(&path).map_err(|e| e.to_string())? {
+        return JoinToken::parse(&t).map_err(|e| format!("{}: {e}", path.display()));
+    }
+    let mut random = [0; 22];
+    getrandom::fill(&mut random).map_err(|e| e.to_string())?;
+    let t = JoinToken::new(&ca.ca_der().map_err(|e| e.to_string())?, &random);
+    files::write(&path, format!("{}\n", t.render()).as_bytes(), 0o600).map_err(|e| e.to_string())?;
+    Ok(t)
+}
+
+/// The URL in the admin's kubeconfig: loopback where the API is served on every address of this host.
+fn local_url(f: &Server) -> String {
+    let ip = if f.bind_address.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { f.bind_address };
+    format!("https://{}", SocketAddr::new(ip, f.secure_port))
+}
+
+impl Keys {
+    /// Opens or makes everything under `<data-dir>/pki`, the token and the admin's kubeconfig. `now` in Unix seconds.
+    pub fn open(f: &Server, advertise: IpAddr, now: i64) -> Result<Self, String> {
+        let data = &f.common.data_dir;
+        let dir = data.join("pki");
+        let text = |e: setup::Error| e.to_string();
+        let ca = Pki::open(&dir, "ca", now).map_err(text)?;
+        let front_proxy = Pki::open(&dir, "front-proxy-ca", now).map_err(text)?;
+        let admin = ca.leaf("admin", &client("kubernetes-admin", "system:masters")).map_err(text)?;
+        let config = kubeconfig::render(&local_url(f), &ca.ca_pem, "kubernetes-admin", &admin);
+        kubeconfig::write(&data.join("admin.kubeconfig"), &config).map_err(text)?;
+        Ok(Self {
+            serving: ca.leaf("apiserver", &serving(f, advertise)).map_err(text)?,
+            kubelet_client: ca
+                .leaf("apiserver-kubelet-client", &client("kube-apiserver-kubelet-client", ""))
+                .map_err(text)?,
+            proxy_client: front_proxy
+                .leaf("front-proxy-client", &client("front-proxy-client", ""))
+                .map_err(text)?,
+            service_account: setup::pki::service_account_key(&dir).map_err(text)?,
+            token: join_token(data, &ca)?,
+            ca,
+            front_proxy,
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! The node's part, which server and agent share: runtime, network, kubelet, service proxy.
+
+use crate::containerd;
+use crate::flags::Common;
+use crate::notify::Notify;
+use client::Client;
+use k8s_openapi::api::core::v1::Node;
+use proxyplan::Family;
+use runtime::Runtime;
+use setup::Pki;
+use std::path::Path;
+use std::time::Duration;
+
+pub struct Host<'a> {
+    pub common: &'a Common,
+    pub pki: &'a Pki,
+    /// The kubelet's client; `None` runs none.
+    pub kubelet: Option<Client>,
+    /// The client of pod network and service proxy.
+    pub network: Client,
+    pub proxy: bool,
+}
+
+/// Whether this process may run containers at all.
+pub fn may_run() -> Result<(), String> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err("containers need root: run as root, or with --disable=kubelet,kube-proxy for a control plane alone"
+        .to_owned())
+}
+
+/// Links that let the runtime execute this program as CNI plugins.
+fn link_plugins(bin: &Path) -> Result<(), String> {
+    let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    std::fs::create_dir_all(bin).map_err(|e| format!("{}: {e}", bin.display()))?;
+    for name in ["keelson-cni", "loopback"] {
+        let at = bin.join(name);
+        if std::fs::read_link(&at).is_ok_and(|to| to == me) {
+            continue;
+        }
+        let tmp = bin.join(format!(".{name}.new"));
+        let _ = std::fs::remove_file(&tmp);
+        std::os::unix::fs::symlink(&me, &tmp)
+            .and_then(|()| std::fs::rename(&tmp, &at))
+            .map_err(|e| format!("{}: {e}", at.display()))?;
+    }
+    Ok(())
+}
+
+pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), String> {
+    let c = h.common;
+    let paths = containerd::Paths::new(&c.data_dir);
+    let own_runtime = c.container_runtime_endpoint.is_none();
+    if h.kubelet.is_some() {
+        link_plugins(&paths.cni_bin)?;
+        if own_runtime {
+            notify.status("starting the container runtime");
+            containerd::ensure(&paths, &c.pod_infra_container_image).await?;
+            notify.status("importing images");
+            let n = containerd::import_images(&paths, &c.data_dir.join("images")).await?;
+            tracing::info!(archives = n, "images imported");
+        }
+    }
+    let network = cni::Config {
+        node_name: c.node_name(),
+        cluster_cidr: c.cluster_cidr,
+        cni_conf_dir: paths.cni_conf.clone(),
+        data_dir: c.data_dir.join("cni/addresses"),
+        mtu: 0,
+    };
+    if h.kubelet.is_some() || h.proxy {
+        let (client, task) = (h.network.clone(), rt.clone());
+        rt.spawn("pod-network", async move {
+            if let Err(e) = cni::run(network, client, task).await {
+                tracing::error!("{e}");
+            }
+        });
+    }
+    if h.proxy {
+        let config = kube_proxy::Config {
+            options: proxyplan::Options {
+                node_name: c.node_name(),
+                cluster_cidrs: vec![c.cluster_cidr.into()],
+                service_cidrs: vec![c.service_cluster_ip_range.into()],
+                ..proxyplan::Options::default()
+            },
+            families: vec![Family::V4],
+        };
+        let task = rt.clone();
+        let client = h.network.clone();
+        rt.spawn("kube-proxy", kube_proxy::run(config, client, task));
+    }
+    if let Some(client) = h.kubelet {
+        kubelet(c, &paths, h.pki, client, rt);
+    }
+    Ok(())
+}
+
+fn kubelet(c: &Common, paths: &containerd::Paths, pki: &Pki, client: Client, rt: &Runtime) {
+    let _ = (c, paths, pki, client, rt);
+}
+
+/// Waits until a node says that it is Ready.
+pub async fn wait_ready(c: &Client, name: &str) {
+    loop {
+        if let Ok(n) = c.get::<Node>(None, name).await {
+            let conditions = n.status.and_then(|s| s.conditions).unwrap_or_default();
+            if conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True") {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Ends containers and runtime of a data directory whose server has ended.
+pub async fn stop_containers(c: &Common) -> Result<(), String> {
+    let paths = containerd::Paths::new(&c.data_dir);
+    containerd::stop(&paths)
+}
