@@ -99,7 +99,9 @@ async fn bring_up(
 ) -> Result<(), String> {
     let client = |user: UserInfo| Client::new(api.transport(user));
     let master = client(UserInfo::new("system:apiserver", &[SYSTEM_MASTERS]));
-    cluster::bootstrap(&master, f, &keys.token).await?;
+    if let Err(e) = cluster::bootstrap(&master, f, &keys.token).await {
+        tracing::error!("{e}");
+    }
     if f.runs("kube-controller-manager") {
         notify.status("starting the controllers");
         cluster::controllers(f, api, keys, &layers.work);
