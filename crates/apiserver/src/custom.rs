@@ -12,6 +12,8 @@ use schema::Node;
 pub trait CustomResource: Send + Sync {
     /// The schema, for patches and managed fields.
     fn node(&self) -> Node<'_>;
+    /// The schema as the definition has it (`openAPIV3Schema`), for OpenAPI documents.
+    fn openapi(&self) -> Value;
     /// Whether stored JSON of this `apiVersion` may be answered as it stands (with the resource version spliced in):
     /// no conversion, nothing to prune or default.
     fn transparent(&self, stored_api_version: &str) -> bool;

@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod negotiate;
 pub mod nonresource;
 pub mod object;
+pub mod openapi_docs;
 pub mod options;
 pub mod outside;
 pub mod patching;

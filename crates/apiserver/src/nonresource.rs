@@ -30,6 +30,10 @@ pub async fn serve(
         "api" | "apis" => discovery::serve(server, req.headers(), path, query),
         "version" if path == "/version" => Ok(version::serve()),
         "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query)),
+        "openapi" if path == "/openapi/v2" || path == "/openapi/v3" || path.starts_with("/openapi/v3/") => {
+            let query = req.uri().query().unwrap_or("");
+            crate::openapi_docs::serve(server, req.headers(), path, query).await
+        }
         "metrics" if path == "/metrics" => Ok(respond::bytes(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",

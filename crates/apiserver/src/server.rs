@@ -48,6 +48,7 @@ pub struct ApiServer {
     pub admission: admission::Chain,
     pub metrics: Metrics,
     pub frames: Frames,
+    pub documents: crate::openapi_docs::Documents,
     reading: Semaphore,
     writing: Semaphore,
 }
@@ -70,6 +71,7 @@ impl ApiServer {
             admission,
             metrics: Metrics::default(),
             frames: Frames::default(),
+            documents: crate::openapi_docs::Documents::default(),
             reading: limit(cfg.max_in_flight),
             writing: limit(cfg.max_mutating_in_flight),
             cfg,

@@ -3,6 +3,7 @@
 use crate::flags::Server;
 use crate::keys::Keys;
 use apiserver::ApiServer;
+use apiserver::config::Mode;
 use client::{Client, PatchKind};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -33,8 +34,25 @@ pub fn api_server(
             on.parse().map_err(|_| format!("--runtime-config {r:?}: {on:?} is neither true nor false"))?;
         c.runtime_config.push((name.to_owned(), on));
     }
-    let _ = keys;
-    Ok(ApiServer::new(c, rt.clone()))
+    let text = |e: authn::keys::Error| e.to_string();
+    let ca = |pem: &str| serve::ClientCa::from_pem(pem.as_bytes()).map_err(|e| e.to_string());
+    let issuer = format!("https://kubernetes.default.svc.{}", f.common.cluster_domain.trim_end_matches('.'));
+    c.authentication.client_ca = Some(ca(&keys.ca.ca_pem)?);
+    c.authentication.front_proxy =
+        Some((ca(&keys.front_proxy.ca_pem)?, vec!["front-proxy-client".to_owned()]));
+    c.authentication.bootstrap_tokens = true;
+    c.authentication.service_accounts = Some(apiserver::config::ServiceAccounts {
+        signer: authn::keys::PrivateKey::from_pem(&keys.service_account.0).map_err(text)?,
+        keys: Vec::new(),
+        issuers: vec![issuer],
+        audiences: Vec::new(),
+        jwks_uri: String::new(),
+        max_expiration: 0,
+        extend_expiration: true,
+    });
+    c.authorization = vec![Mode::Node, Mode::Rbac];
+    c.admission.enable.push("NodeRestriction".to_owned());
+    ApiServer::new(c, rt.clone())
 }
 
 pub fn tls(keys: &Keys) -> Result<serve::TlsSettings, String> {
