@@ -34,7 +34,7 @@ pub fn api_server(
             on.parse().map_err(|_| format!("--runtime-config {r:?}: {on:?} is neither true nor false"))?;
         c.runtime_config.push((name.to_owned(), on));
     }
-    let text = |e: authn::keys::Error| e.to_string();
+    let text = |e: authn::Error| e.to_string();
     let ca = |pem: &str| serve::ClientCa::from_pem(pem.as_bytes()).map_err(|e| e.to_string());
     let issuer = format!("https://kubernetes.default.svc.{}", f.common.cluster_domain.trim_end_matches('.'));
     c.authentication.client_ca = Some(ca(&keys.ca.ca_pem)?);
