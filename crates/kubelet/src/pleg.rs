@@ -4,6 +4,7 @@
 use crate::gc::{self, Inventory};
 use crate::kubelet::Kubelet;
 use crate::pod::observe::LABEL_POD_UID;
+use cri::v1 as rt;
 use futures::StreamExt;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -54,40 +55,93 @@ async fn look(k: &Kubelet, old: &mut Known) {
     }
 }
 
+/// Containers whose end an event told and whose state does not show it yet: containerd tells before it has cleaned up.
+#[derive(Default)]
+struct Ending {
+    ids: HashSet<String>,
+    tries: u32,
+}
+
+impl Ending {
+    fn add(&mut self, id: &str) {
+        self.ids.insert(id.to_owned());
+        self.tries = 0;
+    }
+    /// Forgets those that ended; answers when to look again.
+    fn settle(&mut self, now: &Known) -> Option<Duration> {
+        let running = rt::ContainerState::ContainerRunning as i32;
+        self.ids.retain(|id| now.get(id).is_some_and(|k| k.1 == running));
+        if self.ids.is_empty() {
+            return None;
+        }
+        self.tries += 1;
+        if self.tries > 12 {
+            // Sandboxes (whose running state has another number) and events that were nothing.
+            self.ids.clear();
+            return None;
+        }
+        Some(Duration::from_millis(10 << self.tries.min(9)))
+    }
+}
+
+async fn follow(k: &Kubelet, mut events: cri::Events, old: &mut Known) {
+    let mut ending = Ending::default();
+    // Whatever happened before.
+    look(k, old).await;
+    let mut next = SLOW;
+    loop {
+        tokio::select! {
+            e = events.next() => {
+                let e = match e {
+                    Some(Ok(e)) => e,
+                    Some(Err(e)) => {
+                        tracing::debug!(error = %e, "the runtime's events broke off");
+                        return;
+                    }
+                    None => return,
+                };
+                let uid =
+                    e.pod_sandbox_status.as_ref().and_then(|s| s.metadata.as_ref()).map(|m| m.uid.clone());
+                if let Some(uid) = uid.filter(|u| !u.is_empty()) {
+                    k.wake(&uid);
+                    continue;
+                }
+                if e.container_event_type == rt::ContainerEventType::ContainerStoppedEvent as i32 {
+                    ending.add(&e.container_id);
+                }
+                next = GATHER;
+            }
+            () = tokio::time::sleep(next) => {
+                look(k, old).await;
+                next = ending.settle(old).unwrap_or(SLOW);
+            }
+            () = k.rt.stopping() => return,
+        }
+    }
+}
+
 /// Runs until the runtime stops.
 pub async fn run(k: Arc<Kubelet>) {
     let mut old = Known::new();
     loop {
-        match k.cri.container_events().await {
-            Ok(mut events) => {
-                tracing::debug!("following the runtime's events");
-                // Whatever happened before.
-                look(&k, &mut old).await;
-                loop {
-                    tokio::select! {
-                        e = events.next() => match e {
-                            Some(Ok(e)) => {
-                                let uid = e.pod_sandbox_status.as_ref().and_then(|s| s.metadata.as_ref()).map(|m| m.uid.clone());
-                                if let Some(uid) = uid.filter(|u| !u.is_empty()) {
-                                    k.wake(&uid);
-                                    continue;
-                                }
-                                if let Some((uid, _)) = old.get(&e.container_id) {
-                                    k.wake(uid);
-                                }
-                                tokio::time::sleep(GATHER).await;
-                                look(&k, &mut old).await;
-                            }
-                            Some(Err(e)) => {
-                                tracing::debug!(error = %e, "the runtime's events broke off");
-                                break;
-                            }
-                            None => break,
-                        },
-                        () = tokio::time::sleep(SLOW) => look(&k, &mut old).await,
-                        () = k.rt.stopping() => return,
+        // A stream of containerd's own begins to answer with the first event: look meanwhile.
+        let mut asking = k.cri.container_events();
+        let answer = loop {
+            tokio::select! {
+                r = &mut asking => break r,
+                () = tokio::time::sleep(FAST) => {
+                    if !k.entries().is_empty() {
+                        look(&k, &mut old).await;
                     }
                 }
+                () = k.rt.stopping() => return,
+            }
+        };
+        drop(asking);
+        match answer {
+            Ok(events) => {
+                tracing::debug!("following the runtime's events");
+                follow(&k, events, &mut old).await;
                 tokio::select! { () = tokio::time::sleep(FAST) => {}, () = k.rt.stopping() => return }
             }
             Err(e) => {

@@ -15,7 +15,7 @@ use crate::view;
 use crate::volumes::{Context, Mounted};
 use cri::v1 as rt;
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -58,6 +58,8 @@ struct Worker {
     /// The pod ran out of time or the node out of room: reason and message of the end.
     verdict: Option<(String, String)>,
     volume_failures: u32,
+    /// Instances whose readiness was asked for at their start.
+    kicked: HashSet<String>,
     /// Rounds in a row that asked for another at once.
     rounds: u32,
 }
@@ -78,6 +80,7 @@ pub async fn run(k: Arc<Kubelet>, entry: Arc<Entry>, mut rx: watch::Receiver<Des
         mounted: Mounted::default(),
         verdict: None,
         volume_failures: 0,
+        kicked: HashSet::new(),
         rounds: 0,
     };
     loop {
@@ -220,6 +223,7 @@ impl Worker {
             self.life = Life::Terminating;
             return Next::Again;
         }
+        self.kick_readiness(&s);
         let deadline = self.deadline(&s);
         if deadline.is_some_and(|t| t <= self.k.now()) {
             let message = "Pod was active on the node longer than the specified deadline";
@@ -238,6 +242,22 @@ impl Worker {
             at = at.min(t.max(self.k.now() + SECOND / 10));
         }
         Next::Wait(at)
+    }
+
+    /// A container that has just started is asked at once whether it is ready.
+    fn kick_readiness(&mut self, s: &PodStatus) {
+        let started: Vec<&str> = s
+            .container_statuses
+            .iter()
+            .chain(s.init_container_statuses.iter())
+            .flatten()
+            .filter(|c| c.started == Some(true) && c.state.as_ref().is_some_and(|x| x.running.is_some()))
+            .filter_map(|c| c.container_id.as_deref())
+            .collect();
+        if started.iter().any(|id| !self.kicked.contains(*id)) {
+            self.kicked = started.iter().map(|id| (*id).to_owned()).collect();
+            self.k.prober.kick(&self.uid);
+        }
     }
 
     fn deadline(&self, s: &PodStatus) -> Option<i64> {
