@@ -239,11 +239,17 @@ impl<'a> Gen<'a> {
             let meta = self.meta(full, f);
             writeln!(
                 self.fields,
-                "Field {{ name: {fname:?}, wire: {wire}, card: Card::{card}, pointer: {}, omit_empty: {}, omit_zero: {}, required: {}, path: &{path:?}, meta: &META[{meta}] }},",
+                "Field {{ name: {fname:?}, wire: {wire}, card: Card::{card}, pointer: {}, omit_empty: {}, omit_zero: {}, required: {}, path: &{path:?}, template: {}, meta: &META[{meta}] }},",
                 f.is("ptr"),
                 f.is("oe"),
                 f.is("oz"),
                 f.is("r"),
+                // Set by hand in upstream's conversion (pkg/apis/apps/v1/conversion.go).
+                if name == "apps.v1.StatefulSetSpec" && fname == "volumeClaimTemplates" {
+                    r#"Some(("v1", "PersistentVolumeClaim"))"#
+                } else {
+                    "None"
+                },
             )
             .expect("writing to a string");
         }

@@ -59,6 +59,9 @@ pub struct Field {
     pub required: bool,
     /// Protobuf numbers, outer first: more than one where JSON inlines an embedded message; none: not in protobuf.
     pub path: &'static [u8],
+    /// `apiVersion` and `kind` that upstream's server gives the items of this list, whatever the client sent: they are
+    /// not in protobuf, but always in a decoded value and in JSON.
+    pub template: Option<(&'static str, &'static str)>,
     pub meta: &'static FieldMeta,
 }
 

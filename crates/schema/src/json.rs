@@ -11,7 +11,7 @@ use crate::{DecodeError, Decoded, TypeId, Value};
 use lexer::Lexer;
 use source::{Source, Untyped, ValueSource};
 
-pub(crate) use decode::{fill, zero_element};
+pub(crate) use decode::{fill, set_template, zero_element};
 pub(crate) use encode::{absent_is_silent, key, omitted, one, shows_zero, zero};
 pub use write::{to_string, to_vec, write_value};
 

@@ -209,10 +209,11 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         let mut a = Vec::new();
         while self.src.elem(a.is_empty())? {
             let mark = self.strict.len();
-            let v = self.element(f, depth + 1)?;
+            let mut v = self.element(f, depth + 1)?;
             if self.strict.len() > mark {
                 self.prefix(mark, &format_args!("[{}]", a.len()));
             }
+            set_template(f, &mut v);
             a.push(v);
         }
         Ok(if a.is_empty() && f.omit_empty && !f.pointer { None } else { Some(Value::Array(a)) })
@@ -393,6 +394,14 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         };
         let q = meta::quantity::normalize(&text).map_err(DecodeError)?;
         Ok(Value::String(q.into_owned()))
+    }
+}
+
+/// Gives an item of a list the type that upstream's server gives it.
+pub(crate) fn set_template(f: &Field, v: &mut Value) {
+    if let (Some((api_version, kind)), Value::Object(m)) = (f.template, v) {
+        m.insert("apiVersion".into(), api_version.into());
+        m.insert("kind".into(), kind.into());
     }
 }
 

@@ -45,6 +45,8 @@ struct Doc<'a> {
 enum Place {
     Root,
     Meta,
+    /// An item whose apiVersion and kind the server sets.
+    Template(&'static str, &'static str),
     Inner,
 }
 
@@ -113,6 +115,13 @@ impl<'a> Members<'a> {
             && let Some(v) = doc.version
         {
             return Ok((!v.is_empty()).then_some(FieldValue::Text(v)));
+        }
+        match (self.m.place, f.name) {
+            (Place::Template(api_version, _), "apiVersion") => {
+                return Ok(Some(FieldValue::Text(api_version)));
+            }
+            (Place::Template(_, kind), "kind") => return Ok(Some(FieldValue::Text(kind))),
+            _ => {}
         }
         let meta = self.m.place == Place::Root && f.name == "metadata";
         let Some(rest) = self.places[self.next].of(doc.raw) else {
@@ -243,7 +252,10 @@ impl<'de> de::SeqAccess<'de> for Many<'de> {
     fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> R<Option<T::Value>> {
         let (doc, f, depth) = (self.doc, self.f, self.depth);
         match self.step()? {
-            Some(p) => seed.deserialize(One { doc, f, p, depth, place: Place::Inner }).map(Some),
+            Some(p) => {
+                let place = f.template.map_or(Place::Inner, |(a, k)| Place::Template(a, k));
+                seed.deserialize(One { doc, f, p, depth, place }).map(Some)
+            }
             None => Ok(None),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::wire::{Payload, Reader};
 use crate::facts::{Card, Field, Wire, fields, proto_node};
-use crate::json::{fill, omitted, write, zero_element};
+use crate::json::{fill, omitted, set_template, write, zero_element};
 use crate::{DecodeError, MAX_DEPTH, TypeId, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -67,7 +67,11 @@ fn message(raw: &[u8], ty: TypeId, node: u16, m: &mut Map<String, Value>, depth:
                             a.extend(one(f, v, depth)?);
                         }
                     }
-                    _ => a.push(one(f, p, depth)?.unwrap_or_else(|| zero_element(f.wire))),
+                    _ => {
+                        let mut v = one(f, p, depth)?.unwrap_or_else(|| zero_element(f.wire));
+                        set_template(f, &mut v);
+                        a.push(v);
+                    }
                 }
             }
             Card::Map => {

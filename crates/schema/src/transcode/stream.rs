@@ -81,6 +81,8 @@ impl<'a> Stream<'a, '_> {
             (Place::Root, "kind", Some((kind, _))) if f.path.is_empty() => kind,
             (Place::Root, "apiVersion", Some((_, api_version))) if f.path.is_empty() => api_version,
             (Place::Meta, "resourceVersion", _) => self.resource_version,
+            (Place::Template(_, kind), "kind", _) => kind,
+            (Place::Template(api_version, _), "apiVersion", _) => api_version,
             _ => return false,
         };
         if !value.is_empty() {
@@ -183,7 +185,11 @@ impl<'a> Stream<'a, '_> {
     }
 
     fn element(&mut self, f: &'static Field, p: Payload<'a>, depth: usize) -> R<()> {
-        if !self.one(f, p, depth, Place::Inner)? {
+        let place = match f.template {
+            Some((api_version, kind)) => Place::Template(api_version, kind),
+            None => Place::Inner,
+        };
+        if !self.one(f, p, depth, place)? {
             self.zero_element(f);
         }
         Ok(())
@@ -294,5 +300,7 @@ enum Place {
     Root,
     /// The metadata of the root.
     Meta,
+    /// An item whose apiVersion and kind the server sets.
+    Template(&'static str, &'static str),
     Inner,
 }
