@@ -120,6 +120,35 @@ enum Slot {
     Inline(usize),
 }
 
+/// What upstream's JSON shows for a field that is not set.
+fn absent(wire: &str, card: &str, f: &J) -> &'static str {
+    let null_or_silent = if f.is("oe") { "Silent" } else { "Null" };
+    if f.is("ptr") || card != "One" {
+        return null_or_silent;
+    }
+    match wire {
+        "Wire::String" | "Wire::Bool" | "Wire::Int32" | "Wire::Int64" | "Wire::Double" => {
+            if f.is("oe") {
+                "Silent"
+            } else {
+                "Zero"
+            }
+        }
+        "Wire::IntOrString" | "Wire::Quantity" | "Wire::Duration" => "Zero",
+        "Wire::Time" | "Wire::MicroTime" => {
+            if f.is("oz") {
+                "Silent"
+            } else {
+                "Null"
+            }
+        }
+        "Wire::Raw" => "Null",
+        "Wire::Bytes" | "Wire::Strings" => null_or_silent,
+        w if w.starts_with("Wire::Struct(") => "Zero",
+        _ => "Silent",
+    }
+}
+
 struct Gen<'a> {
     ids: HashMap<&'a str, usize>,
     types: &'a [(String, J)],
@@ -200,6 +229,8 @@ impl<'a> Gen<'a> {
         let first_field = self.fields.matches('\n').count();
         let fields = t.get("f").map_or(&[][..], J::obj);
         let mut nodes = vec![ProtoNode::default()];
+        assert!(fields.len() <= 64, "{name} has too many fields for a mask");
+        let (mut zeros, mut shown) = (0u64, 0u64);
         for (i, (fname, f)) in fields.iter().enumerate() {
             let mut wire_name = f.at("t");
             if let Some(bad) = wire_name.strip_prefix('?') {
@@ -237,9 +268,13 @@ impl<'a> Gen<'a> {
                 assert!(old.is_none(), "{name}.{fname}: number {last} is taken");
             }
             let meta = self.meta(full, f);
+            let key = format!("{fname:?}:");
+            let absent = absent(&wire, card, f);
+            zeros |= u64::from(absent == "Zero") << i;
+            shown |= u64::from(absent != "Silent") << i;
             writeln!(
                 self.fields,
-                "Field {{ name: {fname:?}, wire: {wire}, card: Card::{card}, pointer: {}, omit_empty: {}, omit_zero: {}, required: {}, path: &{path:?}, template: {}, meta: &META[{meta}] }},",
+                "Field {{ name: {fname:?}, key: {key:?}, absent: Absent::{absent}, wire: {wire}, card: Card::{card}, pointer: {}, omit_empty: {}, omit_zero: {}, required: {}, path: &{path:?}, template: {}, meta: &META[{meta}] }},",
                 f.is("ptr"),
                 f.is("oe"),
                 f.is("oz"),
@@ -281,7 +316,7 @@ impl<'a> Gen<'a> {
             .collect();
         writeln!(
             self.out,
-            "Type {{ name: {name:?}, start: {first_field}, len: {}, by_name: &{by_name:?}, proto: {root}, special: {special}, gvks: {gvks}, alias: {:?}, map_type: {:?}, openapi: {}, openapi_type: {:?}, openapi_format: {:?}, markers: {}, unions: &[{}] }},",
+            "Type {{ name: {name:?}, start: {first_field}, len: {}, by_name: &{by_name:?}, proto: {root}, zeros: {zeros:#x}, shown: {shown:#x}, special: {special}, gvks: {gvks}, alias: {:?}, map_type: {:?}, openapi: {}, openapi_type: {:?}, openapi_format: {:?}, markers: {}, unions: &[{}] }},",
             fields.len(),
             t.at("alias"),
             t.at("mt"),

@@ -239,8 +239,25 @@ impl Quantity {
 /// with a matching suffix is kept as it stands (`1.500`, `1000Ki` → `1000Ki`).
 pub fn normalize(s: &str) -> Result<Cow<'_, str>, String> {
     let t = s.trim();
+    if plainly_canonical(t.as_bytes()) {
+        return Ok(Cow::Borrowed(t));
+    }
     let (q, kept) = Quantity::parse_parts(t)?;
     Ok(if kept { Cow::Borrowed(t) } else { Cow::Owned(q.to_string()) })
+}
+
+/// The quick look that settles most quantities: up to nine digits and a usual suffix, nothing to reduce.
+fn plainly_canonical(b: &[u8]) -> bool {
+    let n = b.iter().take_while(|c| c.is_ascii_digit()).count();
+    if n == 0 || n > 9 || b[0] == b'0' {
+        return false;
+    }
+    let v = b[..n].iter().fold(0u32, |v, c| v * 10 + u32::from(c - b'0'));
+    match &b[n..] {
+        b"" | b"m" | b"k" | b"M" | b"G" => v % 1000 != 0,
+        b"Ki" | b"Mi" | b"Gi" => v % 1024 != 0,
+        _ => false,
+    }
 }
 
 fn div_away(v: i128, by: i128) -> i128 {

@@ -44,11 +44,24 @@ pub enum Card {
     Map,
 }
 
+/// What upstream's JSON shows for a field that is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    Silent,
+    Null,
+    /// Its zero value: `""`, `0`, `{}`.
+    Zero,
+}
+
 /// A field of a type.
 #[derive(Debug)]
 pub struct Field {
     /// Its JSON name.
     pub name: &'static str,
+    /// The same, quoted and with its colon.
+    pub(crate) key: &'static str,
+    /// What upstream's JSON shows when it is not set.
+    pub absent: Absent,
     pub wire: Wire,
     pub card: Card,
     /// A Go pointer: absent is not zero.
@@ -99,6 +112,9 @@ pub struct Type {
     /// Indexes of its fields in the order of their names.
     by_name: &'static [u8],
     pub(crate) proto: u16,
+    /// The fields (bits) that are [`Absent::Zero`], and those that are not [`Absent::Silent`].
+    pub(crate) zeros: u64,
+    pub(crate) shown: u64,
     /// Set where JSON is written by hand (`Quantity`, `Time`, …): such a type has no fields.
     pub special: Option<Wire>,
     /// `apps/v1/Deployment`, `v1/Pod`.

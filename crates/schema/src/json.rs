@@ -11,8 +11,8 @@ use crate::{DecodeError, Decoded, TypeId, Value};
 use lexer::Lexer;
 use source::{Source, Untyped, ValueSource};
 
-pub(crate) use decode::{fill, set_template, zero_element};
-pub(crate) use encode::{absent_is_silent, key, omitted, one, shows_zero, zero};
+pub(crate) use decode::{fill, fill_but, set_template, zero_element};
+pub(crate) use encode::{omitted, one, shows_zero, zero};
 pub use write::{to_string, to_vec, write_value};
 
 /// Decodes an object of a built-in type. Values of a wrong JSON type are an error with upstream's Go-like text; unknown

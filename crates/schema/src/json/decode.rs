@@ -1,6 +1,6 @@
 //! Typed decoding into canonical form, from text or from a parsed value.
 
-use super::encode::{omitted, shows_zero, zero_value};
+use super::encode::{omitted, zero_value};
 use super::source::{Ev, Num, Source, Untyped, join, too_deep};
 use super::{go_type, short};
 use crate::facts::{Card, Field, Wire, fields};
@@ -48,8 +48,16 @@ const BASE64: base64::engine::GeneralPurpose = base64::engine::GeneralPurpose::n
 
 /// Fills in what upstream's JSON always shows.
 pub(crate) fn fill(m: &mut Map<String, Value>, ty: TypeId) {
-    for f in fields(ty) {
-        if shows_zero(f) && !m.contains_key(f.name) {
+    fill_but(m, ty, 0);
+}
+/// The same where some fields (bits) are known to be there.
+pub(crate) fn fill_but(m: &mut Map<String, Value>, ty: TypeId, there: u64) {
+    let fs = fields(ty);
+    let mut todo = ty.facts().zeros & !there;
+    while todo != 0 {
+        let f = &fs[todo.trailing_zeros() as usize];
+        todo &= todo - 1;
+        if !m.contains_key(f.name) {
             m.insert(f.name.to_owned(), zero_value(f));
         }
     }
@@ -139,7 +147,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
         }
         let fs = fields(ty);
         let mut m = Map::new();
-        let mut seen = 0u64;
+        let (mut seen, mut there) = (0u64, 0u64);
         let mut first = true;
         while let Some(k) = self.src.key(first)? {
             first = false;
@@ -152,12 +160,14 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
             if seen & (1 << i) != 0 {
                 self.note(false, f.name);
                 m.remove(f.name);
+                there &= !(1 << i);
             }
             seen |= 1 << i;
             let mark = self.strict.len();
             let clean = self.mismatch.is_none();
             if let Some(v) = self.field(f, depth)? {
                 m.insert(f.name.to_owned(), v);
+                there |= 1 << i;
             }
             if self.strict.len() > mark {
                 self.prefix(mark, &f.name);
@@ -166,7 +176,7 @@ impl<'a, S: Source<'a>> Decoder<'a, S> {
                 self.context(ty, f);
             }
         }
-        fill(&mut m, ty);
+        fill_but(&mut m, ty, there);
         Ok(m)
     }
 

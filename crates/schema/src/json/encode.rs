@@ -2,7 +2,7 @@
 
 use super::write::{string, write_value};
 use crate::Value;
-use crate::facts::{Card, Field, TypeId, Wire, fields};
+use crate::facts::{Absent, Card, Field, TypeId, Wire, fields};
 use serde_json::Map;
 
 /// Whether Go's `omitempty` leaves this value of the field out.
@@ -24,14 +24,7 @@ pub(crate) fn omitted(f: &Field, v: &Value) -> bool {
 
 /// Whether upstream's JSON shows a zero value (no null) when the field is not set.
 pub(crate) fn shows_zero(f: &Field) -> bool {
-    if f.pointer || f.card != Card::One {
-        return false;
-    }
-    match f.wire {
-        Wire::String | Wire::Bool | Wire::Int32 | Wire::Int64 | Wire::Double => !f.omit_empty,
-        Wire::IntOrString | Wire::Quantity | Wire::Duration | Wire::Struct(_) => true,
-        _ => false,
-    }
+    f.absent == Absent::Zero
 }
 
 /// That zero value.
@@ -50,30 +43,19 @@ pub(crate) fn zero_value(f: &Field) -> Value {
     }
 }
 
-/// Whether a field that is not set and has no zero value to show is shown as null.
-pub(crate) fn shows_null(f: &Field) -> bool {
-    match f.wire {
-        _ if f.pointer || f.card != Card::One => !f.omit_empty,
-        Wire::Time | Wire::MicroTime => !f.omit_zero,
-        Wire::Raw => true,
-        Wire::Bytes | Wire::Strings => !f.omit_empty,
-        _ => false,
-    }
-}
-
 pub(super) fn object(m: Option<&Map<String, Value>>, ty: TypeId, out: &mut Vec<u8>) {
     out.push(b'{');
     let mut first = true;
     for f in fields(ty) {
         let v = m.and_then(|m| m.get(f.name)).filter(|v| !omitted(f, v));
-        if v.is_none() && absent_is_silent(f) {
+        if v.is_none() && f.absent == Absent::Silent {
             continue;
         }
         if !first {
             out.push(b',');
         }
         first = false;
-        key(f.name, out);
+        out.extend_from_slice(f.key.as_bytes());
         match v {
             Some(v) => field(f, v, out),
             None => zero(f, out),
@@ -82,20 +64,9 @@ pub(super) fn object(m: Option<&Map<String, Value>>, ty: TypeId, out: &mut Vec<u
     out.push(b'}');
 }
 
-pub(crate) fn key(name: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-/// Nothing at all is written when the field is not set.
-pub(crate) fn absent_is_silent(f: &Field) -> bool {
-    !shows_null(f) && !shows_zero(f)
-}
-
 /// What is written for a field that is not set, after its key.
 pub(crate) fn zero(f: &Field, out: &mut Vec<u8>) {
-    if shows_null(f) {
+    if f.absent != Absent::Zero {
         out.extend_from_slice(b"null");
         return;
     }

@@ -1,7 +1,7 @@
 //! A serde deserializer over protobuf bytes: typed structs (k8s-openapi) without a tree in between. What it presents is
 //! the object's JSON form.
 
-use super::index::{self, Stop, index, scalar_zero};
+use super::index::{self, Stop, index};
 use super::wire::{Payload, Reader};
 use super::{IntOrString, int_or_string, last_bytes, time};
 use crate::facts::{Card, Field, Wire, fields};
@@ -72,9 +72,10 @@ impl<'de> Deserializer<'de> for Message<'de> {
         if self.depth >= MAX_TYPED_DEPTH {
             return Err(de::Error::custom("exceeded max depth"));
         }
-        let mut places = vec![index::Place::NONE; fields(self.ty).len()];
-        index(self.doc.raw, self.msg, self.ty, self.ty.facts().proto, &mut places, self.depth)?;
-        v.visit_map(Members { m: self, places, next: 0, value: None })
+        let mut places = vec![index::Place::default(); fields(self.ty).len()];
+        let mut found = index::Found::default();
+        index(self.doc.raw, self.msg, self.ty, self.ty.facts().proto, &mut places, &mut found, self.depth)?;
+        v.visit_map(Members { m: self, places, visible: found.visible, next: 0, value: None })
     }
     fn deserialize_option<V: Visitor<'de>>(self, v: V) -> R<V::Value> {
         v.visit_some(self)
@@ -94,6 +95,7 @@ impl<'de> Deserializer<'de> for Message<'de> {
 struct Members<'a> {
     m: Message<'a>,
     places: Vec<index::Place>,
+    visible: u64,
     next: usize,
     value: Option<FieldValue<'a>>,
 }
@@ -124,16 +126,15 @@ impl<'a> Members<'a> {
             _ => {}
         }
         let meta = self.m.place == Place::Root && f.name == "metadata";
-        let Some(rest) = self.places[self.next].of(doc.raw) else {
+        if self.visible & (1 << self.next) == 0 {
             if !shows_zero(f) {
                 return Ok(None);
             }
             return Ok(Some(if meta { FieldValue::There(f, &[], Place::Meta) } else { FieldValue::Zero(f) }));
-        };
+        }
+        let at = self.places[self.next];
         if f.card == Card::One {
-            let Some((_, p)) = Reader::new(rest).next()? else { return Ok(None) };
-            let hidden = match (f.wire, p) {
-                (w, p) if f.omit_empty && !f.pointer && scalar_zero(w, p) => true,
+            let hidden = match (f.wire, at.payload(doc.raw)) {
                 (Wire::Time, Payload::Bytes(b)) => time(b, false)?.is_none(),
                 (Wire::MicroTime, Payload::Bytes(b)) => time(b, true)?.is_none(),
                 (Wire::Raw, Payload::Bytes(b)) => {
@@ -145,7 +146,7 @@ impl<'a> Members<'a> {
                 return Ok(None);
             }
         }
-        Ok(Some(FieldValue::There(f, rest, if meta { Place::Meta } else { Place::Inner })))
+        Ok(Some(FieldValue::There(f, at.rest(doc.raw), if meta { Place::Meta } else { Place::Inner })))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Bytes to canonical form.
 
+use super::index::scalar_zero;
 use super::wire::{Payload, Reader};
 use crate::facts::{Card, Field, Wire, fields, proto_node};
-use crate::json::{fill, omitted, set_template, write, zero_element};
+use crate::json::{fill, fill_but, set_template, write, zero_element};
 use crate::{DecodeError, MAX_DEPTH, TypeId, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,10 +13,16 @@ use serde_json::Map;
 type R<T> = Result<T, DecodeError>;
 
 pub(super) fn object(raw: &[u8], ty: TypeId) -> R<Value> {
+    whole(raw, ty, 0).map(Value::Object)
+}
+
+/// A message in canonical form.
+fn whole(raw: &[u8], ty: TypeId, depth: usize) -> R<Map<String, Value>> {
     let mut m = Map::new();
-    message(raw, ty, ty.facts().proto, &mut m, 0)?;
-    finish(&mut m, ty);
-    Ok(Value::Object(m))
+    let mut seen = 0;
+    message(raw, ty, ty.facts().proto, &mut m, &mut seen, depth)?;
+    fill_but(&mut m, ty, seen);
+    Ok(m)
 }
 
 fn too_deep() -> DecodeError {
@@ -26,17 +33,15 @@ fn wrong(f: &Field) -> DecodeError {
     DecodeError(format!("proto: wrong wireType for field {}", f.name))
 }
 
-/// Leaves out what JSON omits and fills in what it shows. Structs below have been through this.
-fn finish(m: &mut Map<String, Value>, ty: TypeId) {
-    for f in fields(ty) {
-        if f.omit_empty && !f.pointer && f.card == Card::One && m.get(f.name).is_some_and(|v| omitted(f, v)) {
-            m.remove(f.name);
-        }
-    }
-    fill(m, ty);
-}
-
-fn message(raw: &[u8], ty: TypeId, node: u16, m: &mut Map<String, Value>, depth: usize) -> R<()> {
+/// Adds a message's fields; `seen` are those (bits) that have come.
+fn message(
+    raw: &[u8],
+    ty: TypeId,
+    node: u16,
+    m: &mut Map<String, Value>,
+    seen: &mut u64,
+    depth: usize,
+) -> R<()> {
     if depth >= MAX_DEPTH {
         return Err(too_deep());
     }
@@ -49,62 +54,82 @@ fn message(raw: &[u8], ty: TypeId, node: u16, m: &mut Map<String, Value>, depth:
         }
         if slot & 0x8000 != 0 {
             let Payload::Bytes(b) = p else { return Err(DecodeError("proto: wrong wireType".into())) };
-            message(b, ty, slot & 0x7fff, m, depth + 1)?;
+            message(b, ty, slot & 0x7fff, m, seen, depth + 1)?;
             continue;
         }
-        let f = &fields(ty)[usize::from(slot) - 1];
+        let i = usize::from(slot) - 1;
+        let f = &fields(ty)[i];
+        let again = *seen & (1 << i) != 0;
+        *seen |= 1 << i;
         match f.card {
-            Card::One => single(f, p, m, depth)?,
-            Card::List => {
-                let a = m.entry(f.name).or_insert_with(|| Value::Array(Vec::new()));
-                let Value::Array(a) = a else { return Err(wrong(f)) };
-                match (f.wire, p) {
-                    // Packed.
-                    (Wire::Int32 | Wire::Int64 | Wire::Bool, Payload::Bytes(b)) => {
-                        let mut r = Reader::new(b);
-                        while r.i < b.len() {
-                            let v = Payload::Varint(r.varint()?);
-                            a.extend(one(f, v, depth)?);
-                        }
-                    }
-                    _ => {
-                        let mut v = one(f, p, depth)?.unwrap_or_else(|| zero_element(f.wire));
-                        set_template(f, &mut v);
-                        a.push(v);
-                    }
-                }
-            }
-            Card::Map => {
-                let Payload::Bytes(b) = p else { return Err(wrong(f)) };
-                let (mut k, mut v) = (String::new(), None);
-                let mut r = Reader::new(b);
-                while let Some((num, p)) = r.next()? {
-                    match (num, p) {
-                        (1, Payload::Bytes(b)) => k = text(b),
-                        (2, p) => v = one(f, p, depth)?,
-                        _ => {}
-                    }
-                }
-                let map = m.entry(f.name).or_insert_with(|| Value::Object(Map::new()));
-                let Value::Object(map) = map else { return Err(wrong(f)) };
-                map.insert(k, v.unwrap_or_else(|| zero_element(f.wire)));
-            }
+            Card::One => single(f, p, m, again, depth)?,
+            Card::List => list_item(f, p, m, depth)?,
+            Card::Map => map_entry(f, p, m, depth)?,
         }
     }
     Ok(())
 }
 
-fn single(f: &'static Field, p: Payload<'_>, m: &mut Map<String, Value>, depth: usize) -> R<()> {
-    // A message that comes in parts is merged.
-    if let (Wire::Struct(t), Payload::Bytes(b), Some(Value::Object(old))) = (f.wire, p, m.get_mut(f.name)) {
-        message(b, t, t.facts().proto, old, depth + 1)?;
-        finish(old, t);
+#[inline(never)]
+fn list_item(f: &'static Field, p: Payload<'_>, m: &mut Map<String, Value>, depth: usize) -> R<()> {
+    if !m.contains_key(f.name) {
+        m.insert(f.name.to_owned(), Value::Array(Vec::new()));
+    }
+    let Some(Value::Array(a)) = m.get_mut(f.name) else { return Err(wrong(f)) };
+    if let (Wire::Int32 | Wire::Int64 | Wire::Bool, Payload::Bytes(b)) = (f.wire, p) {
+        // Packed.
+        let mut r = Reader::new(b);
+        while r.i < b.len() {
+            let v = Payload::Varint(r.varint()?);
+            a.extend(one(f, v, depth)?);
+        }
         return Ok(());
     }
-    match one(f, p, depth)? {
-        Some(v) => m.insert(f.name.to_owned(), v),
-        None => m.remove(f.name),
-    };
+    let mut v = one(f, p, depth)?.unwrap_or_else(|| zero_element(f.wire));
+    set_template(f, &mut v);
+    a.push(v);
+    Ok(())
+}
+
+#[inline(never)]
+fn map_entry(f: &'static Field, p: Payload<'_>, m: &mut Map<String, Value>, depth: usize) -> R<()> {
+    let Payload::Bytes(b) = p else { return Err(wrong(f)) };
+    let (mut k, mut v) = (String::new(), None);
+    let mut r = Reader::new(b);
+    while let Some((num, p)) = r.next()? {
+        match (num, p) {
+            (1, Payload::Bytes(b)) => k = text(b),
+            (2, p) => v = one(f, p, depth)?,
+            _ => {}
+        }
+    }
+    if !m.contains_key(f.name) {
+        m.insert(f.name.to_owned(), Value::Object(Map::new()));
+    }
+    let Some(Value::Object(map)) = m.get_mut(f.name) else { return Err(wrong(f)) };
+    map.insert(k, v.unwrap_or_else(|| zero_element(f.wire)));
+    Ok(())
+}
+
+#[inline(never)]
+fn single(f: &'static Field, p: Payload<'_>, m: &mut Map<String, Value>, again: bool, depth: usize) -> R<()> {
+    if again {
+        // A message that comes in parts is merged; of values the last holds.
+        if let (Wire::Struct(t), Payload::Bytes(b), Some(Value::Object(old))) = (f.wire, p, m.get_mut(f.name))
+        {
+            let mut seen = u64::MAX;
+            message(b, t, t.facts().proto, old, &mut seen, depth + 1)?;
+            fill(old, t);
+            return Ok(());
+        }
+        m.remove(f.name);
+    }
+    if f.omit_empty && !f.pointer && scalar_zero(f.wire, p) {
+        return Ok(());
+    }
+    if let Some(v) = one(f, p, depth)? {
+        m.insert(f.name.to_owned(), v);
+    }
     Ok(())
 }
 
@@ -114,14 +139,20 @@ pub(crate) fn text(b: &[u8]) -> String {
 
 /// One value; `None` where JSON would show null.
 pub(crate) fn one(f: &'static Field, p: Payload<'_>, depth: usize) -> R<Option<Value>> {
+    match (f.wire, p) {
+        (Wire::Struct(t), Payload::Bytes(b)) => whole(b, t, depth + 1).map(|m| Some(Value::Object(m))),
+        (
+            w @ (Wire::SchemaOrBool(t) | Wire::SchemaOrArray(t) | Wire::SchemaOrStrings(t)),
+            Payload::Bytes(b),
+        ) => schema_or(w, t, b, depth),
+        (_, p) => leaf(f, p),
+    }
+}
+
+#[inline(never)]
+fn leaf(f: &'static Field, p: Payload<'_>) -> R<Option<Value>> {
     Ok(Some(match (f.wire, p) {
         (Wire::String, Payload::Bytes(b)) => Value::String(text(b)),
-        (Wire::Struct(t), Payload::Bytes(b)) => {
-            let mut m = Map::new();
-            message(b, t, t.facts().proto, &mut m, depth + 1)?;
-            finish(&mut m, t);
-            Value::Object(m)
-        }
         (Wire::Bool, Payload::Varint(v)) => Value::Bool(v != 0),
         (Wire::Int32, Payload::Varint(v)) => Value::from(v as i32),
         (Wire::Int64, Payload::Varint(v)) => Value::from(v as i64),
@@ -130,13 +161,13 @@ pub(crate) fn one(f: &'static Field, p: Payload<'_>, depth: usize) -> R<Option<V
             None => return Err(DecodeError("json: unsupported value: a number that is not finite".into())),
         },
         (Wire::Bytes, Payload::Bytes(b)) => Value::String(STANDARD.encode(b)),
-        (_, Payload::Bytes(b)) => return special(f, b, depth),
+        (_, Payload::Bytes(b)) => return special(f, b),
         _ => return Err(wrong(f)),
     }))
 }
 
 /// The messages of types whose JSON is written by hand.
-fn special(f: &'static Field, b: &[u8], depth: usize) -> R<Option<Value>> {
+fn special(f: &'static Field, b: &[u8]) -> R<Option<Value>> {
     Ok(match f.wire {
         Wire::Time => time(b, false)?.map(|t| t.rfc3339().into()),
         Wire::MicroTime => time(b, true)?.map(|t| t.rfc3339_micro().into()),
@@ -176,9 +207,6 @@ fn special(f: &'static Field, b: &[u8], depth: usize) -> R<Option<Value>> {
             }
             Some(Value::Array(a))
         }
-        Wire::SchemaOrBool(t) | Wire::SchemaOrArray(t) | Wire::SchemaOrStrings(t) => {
-            schema_or(f.wire, t, b, depth)?
-        }
         _ => return Err(wrong(f)),
     })
 }
@@ -187,12 +215,7 @@ fn special(f: &'static Field, b: &[u8], depth: usize) -> R<Option<Value>> {
 fn schema_or(w: Wire, t: TypeId, b: &[u8], depth: usize) -> R<Option<Value>> {
     let (mut allows, mut schema, mut list) = (false, None, Vec::new());
     let mut r = Reader::new(b);
-    let decode = |b: &[u8]| -> R<Value> {
-        let mut m = Map::new();
-        message(b, t, t.facts().proto, &mut m, depth + 2)?;
-        finish(&mut m, t);
-        Ok(Value::Object(m))
-    };
+    let decode = |b: &[u8]| whole(b, t, depth + 2).map(Value::Object);
     while let Some((num, p)) = r.next()? {
         match (w, num, p) {
             (Wire::SchemaOrBool(_), 1, Payload::Varint(v)) => allows = v != 0,

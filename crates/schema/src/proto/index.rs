@@ -17,23 +17,42 @@ impl From<DecodeError> for Stop {
     }
 }
 
-const NOT_THERE: u32 = u32::MAX;
-
-/// Where a field begins (its tag), as an offset into the whole, and where the message that holds it ends.
-#[derive(Clone, Copy)]
+/// Where a field is, as offsets into the whole object.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Place {
+    /// Its tag, and where the message that holds it ends.
     at: u32,
     end: u32,
+    /// Its payload: bytes begin at `a` and are `b` long; numbers are in two halves.
+    a: u32,
+    b: u32,
+    wire: u8,
 }
 
 impl Place {
-    pub(crate) const NONE: Self = Self { at: NOT_THERE, end: 0 };
-
     /// The field's first occurrence and all that follows it in its message.
     #[inline]
-    pub(crate) fn of<'a>(&self, all: &'a [u8]) -> Option<&'a [u8]> {
-        if self.at == NOT_THERE { None } else { Some(&all[self.at as usize..self.end as usize]) }
+    pub(crate) fn rest<'a>(&self, all: &'a [u8]) -> &'a [u8] {
+        &all[self.at as usize..self.end as usize]
     }
+    #[inline]
+    pub(crate) fn payload<'a>(&self, all: &'a [u8]) -> Payload<'a> {
+        let number = u64::from(self.a) << 32 | u64::from(self.b);
+        match self.wire {
+            0 => Payload::Varint(number),
+            1 => Payload::Fixed64(number),
+            2 => Payload::Bytes(&all[self.a as usize..self.a as usize + self.b as usize]),
+            _ => Payload::Fixed32,
+        }
+    }
+}
+
+/// Fields by index, as bits.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Found {
+    seen: u64,
+    /// Those that JSON shows as far as one can tell: a single scalar that `omitempty` leaves out is not among them.
+    pub(crate) visible: u64,
 }
 
 /// Finds the fields of `msg`, a part of `all`; `places` has one for each field of the type. A field that comes again
@@ -44,16 +63,19 @@ pub(crate) fn index(
     ty: TypeId,
     node: u16,
     places: &mut [Place],
+    found: &mut Found,
     depth: usize,
 ) -> Result<(), Stop> {
     if depth >= MAX_DEPTH {
         return Err(Stop::Error(DecodeError("exceeded max depth".into())));
     }
-    if all.len() >= NOT_THERE as usize {
+    if u32::try_from(all.len()).is_err() {
         return Err(Stop::Irregular);
     }
     let slots = proto_node(node).slots;
-    let base = msg.as_ptr() as usize - all.as_ptr() as usize;
+    let fs = fields(ty);
+    let start = all.as_ptr() as usize;
+    let base = msg.as_ptr() as usize - start;
     let end = (base + msg.len()) as u32;
     let mut r = Reader::new(msg);
     let mut last = 0u16;
@@ -70,13 +92,23 @@ pub(crate) fn index(
             if last == slot {
                 return Err(Stop::Irregular);
             }
-            index(all, b, ty, slot & 0x7fff, places, depth + 1)?;
+            index(all, b, ty, slot & 0x7fff, places, found, depth + 1)?;
         } else {
             let i = usize::from(slot) - 1;
-            let place = &mut places[i];
-            if place.at == NOT_THERE {
-                *place = Place { at: (base + at) as u32, end };
-            } else if last != slot || fields(ty)[i].card == Card::One {
+            let f = &fs[i];
+            if found.seen & (1 << i) == 0 {
+                found.seen |= 1 << i;
+                if f.card != Card::One || f.pointer || !f.omit_empty || !scalar_zero(f.wire, p) {
+                    found.visible |= 1 << i;
+                }
+                let (wire, a, b) = match p {
+                    Payload::Varint(v) => (0, (v >> 32) as u32, v as u32),
+                    Payload::Fixed64(v) => (1, (v >> 32) as u32, v as u32),
+                    Payload::Bytes(b) => (2, (b.as_ptr() as usize - start) as u32, b.len() as u32),
+                    Payload::Fixed32 => (5, 0, 0),
+                };
+                places[i] = Place { at: (base + at) as u32, end, a, b, wire };
+            } else if last != slot || f.card == Card::One {
                 return Err(Stop::Irregular);
             }
         }

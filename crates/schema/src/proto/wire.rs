@@ -57,8 +57,29 @@ impl<'a> Reader<'a> {
         Ok(s)
     }
     /// The next field's number and value.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Payload<'a>)>, DecodeError> {
+        // Most tags, lengths and numbers are one byte.
+        if let [tag @ 8..0x80, n @ 0..0x80, rest @ ..] = &self.b[self.i.min(self.b.len())..] {
+            let num = u32::from(tag >> 3);
+            match tag & 7 {
+                0 => {
+                    self.i += 2;
+                    return Ok(Some((num, Payload::Varint(u64::from(*n)))));
+                }
+                2 => {
+                    if let Some(s) = rest.get(..usize::from(*n)) {
+                        self.i += 2 + usize::from(*n);
+                        return Ok(Some((num, Payload::Bytes(s))));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.next_slow()
+    }
+    #[inline(never)]
+    fn next_slow(&mut self) -> Result<Option<(u32, Payload<'a>)>, DecodeError> {
         if self.i >= self.b.len() {
             return Ok(None);
         }

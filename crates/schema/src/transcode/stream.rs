@@ -1,8 +1,8 @@
 //! Protobuf to JSON in one pass over each message: first where its fields are, then the fields in Go struct order.
 
-use crate::facts::{Card, Field, Wire, fields};
-use crate::json::{absent_is_silent, key, write, zero};
-use crate::proto::index::{self, Stop, index, scalar_zero};
+use crate::facts::{Absent, Card, Field, Wire, fields};
+use crate::json::{write, zero};
+use crate::proto::index::{self, Stop, index};
 use crate::proto::wire::{Payload, Reader};
 use crate::proto::{IntOrString, int_or_string, last_bytes, time};
 use crate::{DecodeError, TypeId, json};
@@ -32,39 +32,38 @@ impl<'a> Stream<'a, '_> {
     fn message(&mut self, msg: &'a [u8], ty: TypeId, depth: usize, place: Place) -> R<()> {
         let fs = fields(ty);
         let base = self.places.len();
-        self.places.resize(base + fs.len(), index::Place::NONE);
-        index(self.raw, msg, ty, ty.facts().proto, &mut self.places[base..], depth)?;
+        self.places.resize(base + fs.len(), index::Place::default());
+        let mut found = index::Found::default();
+        index(self.raw, msg, ty, ty.facts().proto, &mut self.places[base..], &mut found, depth)?;
         self.out.push(b'{');
         let mut first = true;
-        for (i, f) in fs.iter().enumerate() {
-            if !matches!(place, Place::Inner) && self.replaced(f, place, &mut first) {
+        let inner = matches!(place, Place::Inner);
+        let mut todo = if inner { found.visible | ty.facts().shown } else { (1 << fs.len()) - 1 };
+        while todo != 0 {
+            let i = todo.trailing_zeros() as usize;
+            todo &= todo - 1;
+            let f = &fs[i];
+            if !inner && self.replaced(f, place, &mut first) {
+                continue;
+            }
+            let visible = found.visible & (1 << i) != 0;
+            if !visible && f.absent == Absent::Silent {
                 continue;
             }
             let mark = self.out.len();
             if !first {
                 self.out.push(b',');
             }
-            key(f.name, self.out);
-            let there = match self.places[base + i].of(self.raw) {
-                None => false,
-                Some(rest) => {
-                    let inner = if matches!(place, Place::Root) && f.name == "metadata" {
-                        Place::Meta
-                    } else {
-                        Place::Inner
-                    };
-                    self.field(f, rest, depth, inner)?
-                }
-            };
-            if !there {
-                if absent_is_silent(f) {
-                    self.out.truncate(mark);
-                    continue;
-                }
+            self.out.extend_from_slice(f.key.as_bytes());
+            let meta = matches!(place, Place::Root) && f.name == "metadata";
+            let place = if meta { Place::Meta } else { Place::Inner };
+            if !visible || !self.field(f, self.places[base + i], depth, place)? {
                 match f.wire {
-                    Wire::Struct(t) if matches!(place, Place::Root) && f.name == "metadata" => {
-                        self.message(&self.raw[..0], t, depth + 1, Place::Meta)?;
+                    _ if f.absent == Absent::Silent => {
+                        self.out.truncate(mark);
+                        continue;
                     }
+                    Wire::Struct(t) if meta => self.message(&self.raw[..0], t, depth + 1, Place::Meta)?,
                     _ => zero(f, self.out),
                 }
             }
@@ -90,23 +89,21 @@ impl<'a> Stream<'a, '_> {
                 self.out.push(b',');
             }
             *first = false;
-            key(f.name, self.out);
+            self.out.extend_from_slice(f.key.as_bytes());
             write::string(value, self.out);
         }
         true
     }
 
-    /// Appends the value of a field that begins at `rest`; false when JSON does not show it (nothing is appended then).
-    fn field(&mut self, f: &'static Field, rest: &'a [u8], depth: usize, place: Place) -> R<bool> {
-        let mut r = Reader::new(rest);
+    /// Appends the value of a field; false when JSON does not show it (nothing is appended then).
+    fn field(&mut self, f: &'static Field, at: index::Place, depth: usize, place: Place) -> R<bool> {
+        if f.card == Card::One {
+            return self.one(f, at.payload(self.raw), depth, place);
+        }
+        let mut r = Reader::new(at.rest(self.raw));
         let Some((num, p)) = r.next()? else { return Ok(false) };
         match f.card {
-            Card::One => {
-                if f.omit_empty && !f.pointer && scalar_zero(f.wire, p) {
-                    return Ok(false);
-                }
-                self.one(f, p, depth, place)
-            }
+            Card::One => Ok(false),
             Card::List => {
                 self.out.push(b'[');
                 let mut p = p;
