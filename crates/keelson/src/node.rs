@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Node;
 use proxyplan::Family;
 use runtime::Runtime;
 use setup::Pki;
+use setup::pki::LeafSpec;
 use std::path::Path;
 use std::time::Duration;
 
@@ -92,13 +93,57 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
         rt.spawn("kube-proxy", kube_proxy::run(config, client, task));
     }
     if let Some(client) = h.kubelet {
-        kubelet(c, &paths, h.pki, client, rt);
+        kubelet(c, &paths, h.pki, client, rt)?;
     }
     Ok(())
 }
 
-fn kubelet(c: &Common, paths: &containerd::Paths, pki: &Pki, client: Client, rt: &Runtime) {
-    let _ = (c, paths, pki, client, rt);
+fn kubelet(
+    c: &Common,
+    paths: &containerd::Paths,
+    pki: &Pki,
+    client: Client,
+    rt: &Runtime,
+) -> Result<(), String> {
+    let ip = c.host_ip();
+    let name = c.node_name();
+    let serving = LeafSpec {
+        common_name: format!("system:node:{name}"),
+        organization: "system:nodes".into(),
+        dns: vec![name.clone()],
+        ips: vec![ip],
+        server: true,
+        client: false,
+    };
+    pki.leaf("kubelet", &serving).map_err(|e| e.to_string())?;
+    let dir = c.data_dir.join("pki");
+    let config = kubelet::Config {
+        node_name: name,
+        node_ips: vec![ip.to_string()],
+        node_labels: c.node_labels.iter().map(|l| split(l)).collect(),
+        register_taints: c.register_with_taints.clone(),
+        root_dir: c.data_dir.join("kubelet"),
+        runtime_endpoint: c.container_runtime_endpoint.clone().unwrap_or_else(|| paths.endpoint()),
+        tls_cert_file: Some(dir.join("kubelet.crt")),
+        tls_key_file: Some(dir.join("kubelet.key")),
+        client_ca_file: Some(dir.join("ca.crt")),
+        cluster_dns: vec![c.dns_ip().to_string()],
+        cluster_domain: c.cluster_domain.clone(),
+        max_pods: c.max_pods,
+        ..kubelet::Config::default()
+    };
+    let task = rt.clone();
+    rt.spawn("kubelet", async move {
+        if let Err(e) = kubelet::run(config, client, task).await {
+            tracing::error!("the kubelet ended: {e}");
+        }
+    });
+    Ok(())
+}
+
+fn split(label: &str) -> (String, String) {
+    let (k, v) = label.split_once('=').unwrap_or((label, ""));
+    (k.to_owned(), v.to_owned())
 }
 
 /// Waits until a node says that it is Ready.
