@@ -31,6 +31,8 @@ pub struct Config {
     /// Asked in this order; members of `system:masters` pass before all of them.
     pub authorization: Vec<Mode>,
     pub admission: admission::Config,
+    /// How kubelets are spoken to; without it there are no logs and no exec.
+    pub kubelet: Option<Arc<crate::connect::KubeletClient>>,
     /// Admission that waits for the network or evaluates CEL.
     pub outside: Option<Arc<dyn Outside>>,
 }
@@ -105,6 +107,7 @@ impl Config {
             authentication: Authentication::default(),
             authorization: vec![Mode::AlwaysAllow],
             admission: admission::Config::default(),
+            kubelet: None,
             outside: None,
         }
     }

@@ -10,6 +10,7 @@ pub mod auth;
 pub mod body;
 pub mod chain;
 pub mod config;
+pub mod connect;
 pub mod custom;
 pub mod cx;
 pub mod delete;

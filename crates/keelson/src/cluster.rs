@@ -51,6 +51,8 @@ pub fn api_server(
         extend_expiration: true,
     });
     c.authorization = vec![Mode::Node, Mode::Rbac];
+    let (cert, key) = (keys.kubelet_client.cert_pem.as_bytes(), keys.kubelet_client.key_pem.as_bytes());
+    c.kubelet = Some(apiserver::connect::KubeletClient::new(cert, key, None)?);
     c.admission.enable.push("NodeRestriction".to_owned());
     ApiServer::new(c, rt.clone())
 }

@@ -5,7 +5,6 @@ use crate::body::Input;
 use crate::cx::Cx;
 use bytes::Bytes;
 use http::{Request, Response};
-use meta::Status;
 use serve::Body;
 
 /// Whether the request wants a connection to somewhere else.
@@ -14,8 +13,8 @@ pub fn connects(cx: &Cx) -> bool {
 }
 
 /// A request that is passed on to a kubelet, pod or service. The request is whole: its upgrade can be taken.
-pub async fn connect(_cx: Cx, _req: Request<Input>) -> Result<Response<Body>> {
-    Err(Status::no_such_resource().into())
+pub async fn connect(cx: Cx, req: Request<Input>) -> Result<Response<Body>> {
+    crate::connect::connect(cx, req).await
 }
 
 /// Answers a get, list or watch that is not the generic one.
