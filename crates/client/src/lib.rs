@@ -11,6 +11,7 @@ pub mod fake;
 pub mod http_transport;
 pub mod informer;
 pub mod leader;
+pub mod peer;
 pub mod queue;
 mod rand;
 pub mod raw;

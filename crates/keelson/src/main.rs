@@ -1,5 +1,6 @@
 //! keelson: Kubernetes, whole, in one Rust program. `main` is the table of applets.
 
+mod agent;
 mod applets;
 mod cluster;
 mod containerd;

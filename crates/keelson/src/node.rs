@@ -14,7 +14,8 @@ use std::time::Duration;
 
 pub struct Host<'a> {
     pub common: &'a Common,
-    pub pki: &'a Pki,
+    /// What signs the kubelet's serving certificate; without it the kubelet makes its own.
+    pub pki: Option<&'a Pki>,
     /// The kubelet's client; `None` runs none.
     pub kubelet: Option<Client>,
     /// The client of pod network and service proxy.
@@ -101,7 +102,7 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
 fn kubelet(
     c: &Common,
     paths: &containerd::Paths,
-    pki: &Pki,
+    pki: Option<&Pki>,
     client: Client,
     rt: &Runtime,
 ) -> Result<(), String> {
@@ -115,7 +116,9 @@ fn kubelet(
         server: true,
         client: false,
     };
-    pki.leaf("kubelet", &serving).map_err(|e| e.to_string())?;
+    if let Some(p) = pki {
+        p.leaf("kubelet", &serving).map_err(|e| e.to_string())?;
+    }
     let dir = c.data_dir.join("pki");
     let config = kubelet::Config {
         node_name: name,
@@ -124,8 +127,8 @@ fn kubelet(
         register_taints: c.register_with_taints.clone(),
         root_dir: c.data_dir.join("kubelet"),
         runtime_endpoint: c.container_runtime_endpoint.clone().unwrap_or_else(|| paths.endpoint()),
-        tls_cert_file: Some(dir.join("kubelet.crt")),
-        tls_key_file: Some(dir.join("kubelet.key")),
+        tls_cert_file: pki.map(|_| dir.join("kubelet.crt")),
+        tls_key_file: pki.map(|_| dir.join("kubelet.key")),
         client_ca_file: Some(dir.join("ca.crt")),
         cluster_dns: vec![c.dns_ip().to_string()],
         cluster_domain: c.cluster_domain.clone(),

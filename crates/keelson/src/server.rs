@@ -113,7 +113,7 @@ async fn bring_up(
     let name = f.common.node_name();
     let host = node::Host {
         common: &f.common,
-        pki: &keys.ca,
+        pki: Some(&keys.ca),
         kubelet: f
             .runs("kubelet")
             .then(|| client(UserInfo::new(format!("system:node:{name}"), &[NODES, AUTHENTICATED]))),

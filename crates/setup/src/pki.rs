@@ -188,6 +188,37 @@ fn parse(path: &Path, pem: &str) -> Result<x509_cert::Certificate, Error> {
         .map_err(|e| Error::Malformed { path: path.display().to_string(), why: e.to_string() })
 }
 
+/// A new key and a request (PEM) for a client certificate with this subject.
+pub fn request(common_name: &str, organization: &str) -> Result<(String, String), Error> {
+    let err = |e: rcgen::Error| cert_err(common_name, e);
+    let key = KeyPair::generate().map_err(err)?;
+    let mut p = CertificateParams::default();
+    p.distinguished_name = dn(common_name, organization);
+    let csr = p.serialize_request(&key).map_err(err)?.pem().map_err(err)?;
+    Ok((csr, key.serialize_pem()))
+}
+
+/// How many seconds a certificate (the first of a PEM text) is still good for; `None` when it cannot be read.
+pub fn seconds_left(pem: &str, now: i64) -> Option<i64> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let first = pem.split_inclusive(END).next()?;
+    let cert = x509_cert::Certificate::from_pem(format!("{}\n", first.trim()).as_bytes()).ok()?;
+    let ends = cert.tbs_certificate.validity.not_after.to_unix_duration().as_secs();
+    Some(i64::try_from(ends).ok()? - now)
+}
+
+/// DER to PEM.
+pub fn to_pem(der: &[u8]) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut out = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        out.push_str(&String::from_utf8_lossy(line));
+        out.push('\n');
+    }
+    out + "-----END CERTIFICATE-----\n"
+}
+
 /// The service-account signing key (ECDSA P-256, PKCS#8 PEM) in `<dir>/sa.key`, with its public half in `sa.pub`.
 pub fn service_account_key(dir: &Path) -> Result<(String, String), Error> {
     files::private_dir(dir)?;
