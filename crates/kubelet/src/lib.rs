@@ -17,6 +17,7 @@ pub mod pleg;
 pub mod pod;
 pub mod probes;
 mod rand;
+pub mod server;
 pub mod sources;
 pub mod static_pods;
 pub mod status_manager;
@@ -185,6 +186,9 @@ pub async fn run(cfg: Config, client: Client, rt: Runtime) -> Result<(), Error> 
     rt.spawn("kubelet static pods", static_pods::run(k.clone()));
     rt.spawn("kubelet gc", gc::run(k.clone()));
     rt.spawn("kubelet logs", gc::rotate_logs(k.clone()));
+    if k.cfg.port != 0 {
+        server::run(k.clone()).await?;
+    }
     k.recorder.node("Normal", "Starting", "Starting kubelet.");
     sources::pods(k.clone()).await;
     rt.stopping().await;

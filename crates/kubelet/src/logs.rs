@@ -171,7 +171,7 @@ impl Reader {
 pub async fn read(
     path: &Path,
     o: Options,
-    running: impl AsyncFn() -> bool,
+    running: impl Fn() -> bool,
     tx: mpsc::Sender<Bytes>,
 ) -> io::Result<()> {
     let offset = match o.tail {
@@ -221,7 +221,7 @@ pub async fn read(
             continue;
         }
         // What was written before the container ended is read once more.
-        last_look = !running().await;
+        last_look = !running();
         if !last_look {
             tokio::select! { () = tokio::time::sleep(FOLLOW) => {}, () = tx.closed() => return Ok(()) }
         }
@@ -330,7 +330,7 @@ mod tests {
     async fn all(o: Options) -> String {
         let p = file(LOG);
         let (tx, mut rx) = mpsc::channel(8);
-        read(&p, o, async || false, tx).await.unwrap();
+        read(&p, o, || false, tx).await.unwrap();
         std::fs::remove_file(p).unwrap();
         let mut out = vec![];
         while let Some(b) = rx.recv().await {
@@ -363,7 +363,7 @@ mod tests {
         let (tx, mut rx) = mpsc::channel(8);
         let running = AtomicBool::new(true);
         let o = Options { follow: true, ..Default::default() };
-        let reading = read(&p, o, async || running.load(Ordering::SeqCst), tx);
+        let reading = read(&p, o, || running.load(Ordering::SeqCst), tx);
         let writing = async {
             assert_eq!(rx.recv().await.unwrap(), "one\n");
             let old = p.with_extension("old");
