@@ -3,6 +3,7 @@
 mod decode;
 mod encode;
 mod lexer;
+mod quick;
 mod source;
 pub mod write;
 
@@ -12,7 +13,7 @@ use lexer::Lexer;
 use source::{Source, Untyped, ValueSource};
 
 pub(crate) use decode::{fill, fill_but, set_template, zero_element};
-pub(crate) use encode::{omitted, one, shows_zero, zero};
+pub(crate) use encode::{one, shows_zero, zero};
 pub use write::{to_string, to_vec, write_value};
 
 /// Decodes an object of a built-in type. Values of a wrong JSON type are an error with upstream's Go-like text; unknown

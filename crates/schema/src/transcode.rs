@@ -17,7 +17,8 @@ pub fn proto_to_json(
     out: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
     let start = out.len();
-    let mut s = Stream { raw, head, resource_version, out, places: Vec::with_capacity(128) };
+    out.reserve(raw.len() * 2);
+    let mut s = Stream { raw, head, resource_version, out, places: Vec::with_capacity(192), used: 0 };
     match s.object(ty) {
         Ok(()) => Ok(()),
         Err(Stop::Error(e)) => {

@@ -354,31 +354,14 @@ pub(super) fn compact(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> 
     let text = String::from_utf8_lossy(raw);
     let raw = text.as_bytes();
     // Most raw text is compact already: then it need only be looked at.
-    let mut x = Lexer::new(raw);
-    if raw.iter().all(|c| CLEAN[usize::from(*c)]) {
-        pass(&mut x, 0, &mut None)?;
-        x.end()?;
+    if super::quick::is_compact(raw) {
         out.extend_from_slice(raw);
         return Ok(());
     }
+    let mut x = Lexer::new(raw);
     pass(&mut x, 0, &mut Some(out))?;
     x.end()
 }
-
-/// Bytes that compact text may have anywhere: no white space, nothing that HTML escapes, no beginning of U+2028.
-static CLEAN: [bool; 256] = {
-    let mut t = [true; 256];
-    let mut i = 0;
-    while i <= 0x20 {
-        t[i] = false;
-        i += 1;
-    }
-    t[b'<' as usize] = false;
-    t[b'>' as usize] = false;
-    t[b'&' as usize] = false;
-    t[0xe2] = false;
-    t
-};
 
 /// Copies an object with another `metadata.resourceVersion`. The metadata's own one, wherever it stands, is left out and
 /// the new one written first.

@@ -18,6 +18,8 @@ pub(super) struct Stream<'a, 'o> {
     pub(super) out: &'o mut Vec<u8>,
     /// Where the fields are of all messages that are open, innermost last.
     pub(super) places: Vec<index::Place>,
+    /// How many of them are in use.
+    pub(super) used: usize,
 }
 
 fn wrong(f: &Field) -> Stop {
@@ -31,8 +33,11 @@ impl<'a> Stream<'a, '_> {
 
     fn message(&mut self, msg: &'a [u8], ty: TypeId, depth: usize, place: Place) -> R<()> {
         let fs = fields(ty);
-        let base = self.places.len();
-        self.places.resize(base + fs.len(), index::Place::default());
+        let base = self.used;
+        self.used = base + fs.len();
+        if self.places.len() < self.used {
+            self.places.resize(self.used + 64, index::Place::default());
+        }
         let mut found = index::Found::default();
         index(self.raw, msg, ty, ty.facts().proto, &mut self.places[base..], &mut found, depth)?;
         self.out.push(b'{');
@@ -69,7 +74,7 @@ impl<'a> Stream<'a, '_> {
             }
             first = false;
         }
-        self.places.truncate(base);
+        self.used = base;
         self.out.push(b'}');
         Ok(())
     }
