@@ -312,6 +312,14 @@ pub fn suffix(seed: [u8; 5]) -> String {
     const A: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     seed.iter().map(|b| A[usize::from(*b) % A.len()] as char).collect()
 }
+/// The name for a `generateName`: the base, cut to 58 bytes, and a suffix (apiserver `pkg/storage/names`).
+pub fn generate(base: &str, seed: [u8; 5]) -> String {
+    let mut end = base.len().min(58);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{}", &base[..end], suffix(seed))
+}
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use source::{Source, Untyped, ValueSource};
 
 pub(crate) use decode::{fill, fill_but, set_template, zero_element};
 pub(crate) use encode::{one, shows_zero, zero};
-pub use write::{to_string, to_vec, write_value};
+pub use write::{indent, to_string, to_vec, write_value};
 
 /// Decodes an object of a built-in type. Values of a wrong JSON type are an error with upstream's Go-like text; unknown
 /// and duplicate fields are dropped and reported. `kind` and `apiVersion` stay in the value.

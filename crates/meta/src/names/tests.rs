@@ -55,5 +55,7 @@ fn sentences() {
     assert_eq!(mask_trailing_dash("ab-"), "aa");
     assert_eq!(mask_trailing_dash("é-"), "a");
     assert_eq!(mask_trailing_dash("-"), "-");
+    assert_eq!(generate("web-", [0; 5]), "web-bbbbb");
+    assert_eq!(generate(&"a".repeat(80), [0; 5]).len(), 63);
     assert_eq!(suffix([0, 26, 27, 255, 1]), "b9bhc".replace('h', &suffix([255; 5])[..1]));
 }

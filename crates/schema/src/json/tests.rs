@@ -152,6 +152,24 @@ fn text_is_written_as_go_writes_it() {
 }
 
 #[test]
+fn indentation() {
+    let text = br#"{"a":[],"b":{},"c":[1,{"d":"x,{\\\":y"}],"e":"\\\\"}"#;
+    expect_test::expect![[r#"
+        {
+          "a": [],
+          "b": {},
+          "c": [
+            1,
+            {
+              "d": "x,{\\\":y"
+            }
+          ],
+          "e": "\\\\"
+        }"#]]
+    .assert_eq(&String::from_utf8(indent(text, "  ")).unwrap());
+}
+
+#[test]
 fn kinds_are_peeked_at() {
     let p = |s: &str| peek(s.as_bytes()).map_err(|e| e.0);
     assert_eq!(p(r#"{"spec":{"kind":"x"},"kind":"Pod","apiVersion":"v1"}"#), Ok(("v1".into(), "Pod".into())));

@@ -54,6 +54,52 @@ fn value(v: &Value, html: bool, out: &mut Vec<u8>) {
     }
 }
 
+/// Compact JSON spread over lines, as Go's `json.Indent` does with an empty prefix.
+pub fn indent(compact: &[u8], step: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(compact.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        (0..depth).for_each(|_| out.extend_from_slice(step.as_bytes()));
+    };
+    let mut bytes = compact.iter().copied().peekable();
+    while let Some(c) = bytes.next() {
+        if in_string {
+            out.push(c);
+            in_string = escaped || c != b'"';
+            escaped = !escaped && c == b'\\';
+            continue;
+        }
+        match c {
+            b'{' | b'[' => {
+                out.push(c);
+                if let Some(close) = bytes.next_if(|n| matches!(n, b'}' | b']')) {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            b',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            b'"' => {
+                in_string = true;
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 pub fn number(n: &Number, out: &mut Vec<u8>) {
     if let Some(i) = n.as_i64() {
         int(i, out);
