@@ -1,1 +1,42 @@
 //! kube-controller-manager: one folder per controller, a pure plan and a thin loop.
+//!
+//! [`run`] starts the controllers of [`list::CONTROLLERS`] that [`Config::controllers`] enables. Each acts under its own
+//! service account; all share one set of caches.
+
+pub mod config;
+pub mod context;
+pub mod k8s;
+pub mod list;
+pub mod util;
+
+pub use config::{Config, KeyPair};
+pub use context::{Ctx, Error};
+pub use list::{CONTROLLERS, Descriptor};
+
+#[cfg(test)]
+mod testing;
+
+mod deployment;
+mod replicaset;
+
+use client::InformerFactory;
+use runtime::Runtime;
+use std::sync::Arc;
+
+/// Runs the enabled controllers until the runtime stops.
+pub async fn run(config: Config, rt: Runtime) {
+    let config = Arc::new(config);
+    // The caches are filled as the controller manager itself, which may list and watch everything.
+    let informers = InformerFactory::new((config.client_for)("").transport, &rt);
+    let on = list::enabled(&config.controllers);
+    for d in CONTROLLERS {
+        if !on.contains(&d.name) {
+            tracing::debug!(controller = d.name, "not enabled");
+            continue;
+        }
+        let ctx = Ctx::new(d, &config, &informers, &rt);
+        rt.spawn_until_stop("controller", (d.start)(ctx));
+    }
+    rt.ready.set("kube-controller-manager", Ok(()));
+    rt.stopping().await;
+}

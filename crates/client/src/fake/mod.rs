@@ -63,7 +63,34 @@ impl FakeApi {
             let uid = s.next_name("uid");
             object.set_at("metadata.uid", uid);
         }
+        if object.generation() == 0 {
+            object.set_at("metadata.generation", 1);
+        }
+        if object.str_at("metadata.creationTimestamp").is_empty() {
+            object.set_at("metadata.creationTimestamp", s.now());
+        }
         s.store(&GroupResource::new(group, resource), object, true)
+    }
+    /// Changes an object in place, as some other client would; nothing when it is not there.
+    pub fn edit(&self, group: &str, resource: &str, namespace: &str, name: &str, f: impl FnOnce(&mut Value)) {
+        let mut s = self.lock();
+        let gr = GroupResource::new(group, resource);
+        let Some(mut v) = s.objects.get(&key(&gr, namespace, name)).cloned() else { return };
+        let spec = v.at("spec").cloned();
+        f(&mut v);
+        if v.at("spec") != spec.as_ref() {
+            let generation = v.generation() + 1;
+            v.set_at("metadata.generation", generation);
+        }
+        s.store(&gr, v, false);
+    }
+    /// Takes an object away, whatever its finalizers.
+    pub fn remove(&self, group: &str, resource: &str, namespace: &str, name: &str) {
+        let mut s = self.lock();
+        let gr = GroupResource::new(group, resource);
+        if let Some(v) = s.objects.get(&key(&gr, namespace, name)).cloned() {
+            s.remove(&gr, v);
+        }
     }
     /// An object as it is now.
     pub fn object(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
@@ -296,14 +323,18 @@ impl State {
         }
         let status = new.at("status").cloned();
         if t.subresource == "status" {
-            let meta = new.at("metadata.resourceVersion").cloned();
-            new = old.clone();
-            new.set_at("status", status.unwrap_or_default());
-            if let Some(rv) = meta {
-                new.set_at("metadata.resourceVersion", rv);
+            // As upstream for most kinds: spec and labels are kept, annotations are taken.
+            for f in ["spec", "metadata.labels", "metadata.ownerReferences", "metadata.finalizers"] {
+                match old.at(f) {
+                    Some(v) => new.set_at(f, v.clone()),
+                    None => drop(new.remove_at(f)),
+                }
             }
+            new.set_at("status", status.unwrap_or_default());
         } else if let Some(s) = old.at("status") {
             new.set_at("status", s.clone());
+        } else {
+            new.remove_at("status");
         }
         for f in [
             "metadata.uid",
@@ -319,19 +350,9 @@ impl State {
             new.set_at("metadata.generation", old.generation() + 1);
         }
         let finalized = new.finalizers().is_empty() && new.array_at("spec.finalizers").is_empty();
-        if new.deletion_timestamp().is_some()
-            && finalized
-            && new.bool_at("metadata.deletionGracePeriodSeconds")
-        {
-            return Ok(self.remove(gr, new));
-        }
-        if new.deletion_timestamp().is_some() && finalized && gr.resource != "pods" {
-            return Ok(self.remove(gr, new));
-        }
-        if new.deletion_timestamp().is_some()
-            && finalized
-            && new.i64_at("metadata.deletionGracePeriodSeconds") == Some(0)
-        {
+        // A pod that runs is gone only when its kubelet says so.
+        let runs = gr.resource == "pods" && new.i64_at("metadata.deletionGracePeriodSeconds") != Some(0);
+        if new.deletion_timestamp().is_some() && finalized && !runs {
             return Ok(self.remove(gr, new));
         }
         new.set_at("metadata.resourceVersion", old.resource_version());

@@ -1,0 +1,84 @@
+//! The controllers, one line each, under upstream's names.
+
+use crate::context::Ctx;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+/// A controller.
+pub struct Descriptor {
+    pub name: &'static str,
+    pub alias: &'static str,
+    /// The service account in kube-system it acts as.
+    pub account: &'static str,
+    /// What its events say they come from.
+    pub component: &'static str,
+    /// Whether `*` means it.
+    pub default: bool,
+    pub start: fn(Ctx) -> BoxFuture<'static, ()>,
+}
+
+macro_rules! controllers {
+    ($($name:literal $alias:literal $account:literal $component:literal $default:literal $path:path;)*) => {
+        pub static CONTROLLERS: &[Descriptor] = &[$(Descriptor {
+            name: $name,
+            alias: $alias,
+            account: $account,
+            component: $component,
+            default: $default,
+            start: |ctx| $path(ctx).boxed(),
+        }),*];
+    };
+}
+
+controllers! {
+    "replicaset-controller" "replicaset" "replicaset-controller" "replicaset-controller" true crate::replicaset::replicaset;
+    "replicationcontroller-controller" "replicationcontroller" "replication-controller" "replication-controller" true crate::replicaset::replicationcontroller;
+    "deployment-controller" "deployment" "deployment-controller" "deployment-controller" true crate::deployment::run;
+
+}
+
+/// The names that a `--controllers` value enables. What comes first decides; unknown names are logged.
+pub fn enabled(spec: &[String]) -> Vec<&'static str> {
+    let spec: Vec<&str> = spec.iter().map(|s| s.trim()).filter(|s| !s.is_empty()).collect();
+    for s in &spec {
+        let bare = s.strip_prefix('-').unwrap_or(s);
+        if bare != "*" && !CONTROLLERS.iter().any(|d| d.name == bare || d.alias == bare) {
+            tracing::warn!("{bare:?} is not in the list of known controllers");
+        }
+    }
+    let on = |d: &&Descriptor| {
+        for s in &spec {
+            let (bare, value) = s.strip_prefix('-').map_or((*s, true), |b| (b, false));
+            if bare == d.name || bare == d.alias {
+                return value;
+            }
+        }
+        spec.contains(&"*") && d.default
+    };
+    CONTROLLERS.iter().filter(on).map(|d| d.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chooses() {
+        let on = |s: &str| enabled(&s.split(',').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(on("deployment"), ["deployment-controller"]);
+        assert!(!on("*,-deployment").contains(&"deployment-controller"));
+        assert!(on("*,-deployment").contains(&"replicaset-controller"));
+        assert!(on("").is_empty());
+        assert!(!on("*").contains(&"bootstrap-signer-controller"));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = CONTROLLERS.iter().flat_map(|d| [d.name, d.alias]).collect();
+        names.retain(|n| !n.is_empty());
+        let n = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), n);
+    }
+}

@@ -1,0 +1,10 @@
+//! What several controllers share.
+
+pub mod batch;
+pub mod claim;
+pub mod hash;
+pub mod intstr;
+pub mod meta;
+pub mod pods;
+pub mod wake;
+pub mod written;
