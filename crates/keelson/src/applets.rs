@@ -8,12 +8,23 @@ pub struct Applet {
     pub run: fn(Vec<String>) -> ExitCode,
 }
 
-/// Everything this program can be.
-pub const APPLETS: &[Applet] = &[Applet {
-    name: "server",
-    about: "a whole cluster in one process: control plane and this node",
-    run: crate::server::main,
-}];
+macro_rules! applets {
+    ($($name:literal $about:literal $run:path;)*) => {
+        /// Everything this program can be.
+        pub const APPLETS: &[Applet] = &[$(Applet { name: $name, about: $about, run: $run }),*];
+    };
+}
+
+applets! {
+    "server" "a whole cluster in one process: control plane and this node" crate::server::main;
+    "agent" "a node of a cluster whose server is elsewhere" crate::agent::main;
+    "keelson-cni" "the CNI plugin of the pod network (run by the container runtime)" cni_plugin;
+    "loopback" "the CNI plugin of the loopback interface (run by the container runtime)" cni_plugin;
+}
+
+fn cni_plugin(_: Vec<String>) -> ExitCode {
+    ExitCode::from(cni::plugin_main())
+}
 
 pub fn find(name: &str) -> Option<&'static Applet> {
     APPLETS.iter().find(|a| a.name == name)

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use setup::JoinToken;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where cluster DNS listens on the node: the Service's port 53 leads there.
 const DNS_PORT: u16 = 10053;
@@ -75,10 +76,21 @@ pub fn scheduler(client: Client, rt: &Runtime) {
     let _ = (client, rt);
 }
 
+/// Applies an object. What the server cannot take yet (its namespace is being made) is tried again for a while.
 async fn apply<K: client::Kind>(c: &Client, namespace: Option<&str>, object: Value) -> Result<(), String> {
+    const TRIES: u32 = 150;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let done: Result<K, _> = c.patch(namespace, &name, "", PatchKind::Apply, &object).await;
-    done.map(drop).map_err(|e| format!("cannot set up {} {name}: {e}", K::KIND))
+    for n in 1.. {
+        let done: Result<K, _> = c.patch(namespace, &name, "", PatchKind::Apply, &object).await;
+        match done {
+            Ok(_) => break,
+            Err(e) if n == TRIES || e.is(meta::Reason::Invalid) || e.is(meta::Reason::BadRequest) => {
+                return Err(format!("cannot set up {} {name}: {e}", K::KIND));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+    Ok(())
 }
 
 fn role(name: &str, rules: Value) -> Value {
