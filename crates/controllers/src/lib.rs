@@ -17,7 +17,10 @@ pub use list::{CONTROLLERS, Descriptor};
 mod testing;
 
 mod deployment;
+mod node_ipam;
 mod replicaset;
+mod root_ca;
+mod service_account;
 
 use client::InformerFactory;
 use runtime::Runtime;

@@ -34,7 +34,9 @@ controllers! {
     "replicaset-controller" "replicaset" "replicaset-controller" "replicaset-controller" true crate::replicaset::replicaset;
     "replicationcontroller-controller" "replicationcontroller" "replication-controller" "replication-controller" true crate::replicaset::replicationcontroller;
     "deployment-controller" "deployment" "deployment-controller" "deployment-controller" true crate::deployment::run;
-
+    "node-ipam-controller" "nodeipam" "node-controller" "node-ipam-controller" true crate::node_ipam::run;
+    "serviceaccount-controller" "serviceaccount" "service-account-controller" "serviceaccount-controller" true crate::service_account::run;
+    "root-ca-certificate-publisher-controller" "root-ca-cert-publisher" "root-ca-cert-publisher" "root-ca-certificate-publisher-controller" true crate::root_ca::run;
 }
 
 /// The names that a `--controllers` value enables. What comes first decides; unknown names are logged.

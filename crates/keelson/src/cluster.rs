@@ -8,6 +8,8 @@ use client::{Client, PatchKind};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use meta::UserInfo;
+use meta::user::AUTHENTICATED;
 use runtime::Runtime;
 use serde_json::{Value, json};
 use setup::JoinToken;
@@ -69,7 +71,28 @@ pub fn tls(keys: &Keys) -> Result<serve::TlsSettings, String> {
 }
 
 pub fn controllers(f: &Server, api: &Arc<ApiServer>, keys: &Keys, rt: &Runtime) {
-    let _ = (f, api, keys, rt);
+    let api = api.clone();
+    let client_for = move |account: &str| {
+        let user = if account.is_empty() {
+            UserInfo::new("system:kube-controller-manager", &[AUTHENTICATED])
+        } else {
+            UserInfo::service_account("kube-system", account)
+        };
+        Client::new(api.transport(user)).named(if account.is_empty() {
+            "kube-controller-manager"
+        } else {
+            account
+        })
+    };
+    let mut c = controllers::Config::new(Arc::new(client_for));
+    c.controllers.clone_from(&f.controllers);
+    c.cluster_cidrs = vec![f.common.cluster_cidr.to_string()];
+    c.service_cidrs = vec![f.common.service_cluster_ip_range.to_string()];
+    c.root_ca.clone_from(&keys.ca.ca_pem);
+    c.signer =
+        Some(controllers::KeyPair { cert_pem: keys.ca.ca_pem.clone(), key_pem: keys.ca.ca_key_pem.clone() });
+    c.host = f.common.node_name();
+    rt.spawn("kube-controller-manager", controllers::run(c, rt.clone()));
 }
 
 pub fn scheduler(client: Client, rt: &Runtime) {
