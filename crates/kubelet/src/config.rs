@@ -14,12 +14,21 @@ pub struct Auth {
     pub webhook: bool,
     /// Ask the API server who may do what (SubjectAccessReview); off: everybody who is known.
     pub authorize: bool,
+    /// How long answers are believed.
+    pub token_ttl: Duration,
+    pub allowed_ttl: Duration,
+    pub denied_ttl: Duration,
 }
 
 #[derive(Clone, Debug)]
 pub struct Eviction {
     /// Hard thresholds by signal (`memory.available`), as quantities or percentages.
     pub hard: BTreeMap<String, String>,
+    /// Soft thresholds, and how long each must be crossed before pods go.
+    pub soft: BTreeMap<String, String>,
+    pub soft_grace: BTreeMap<String, Duration>,
+    /// The longest grace of pods evicted by a soft threshold, in seconds; 0: none.
+    pub max_pod_grace: i64,
     /// Least amounts to free.
     pub minimum_reclaim: BTreeMap<String, String>,
     /// How long a pressure condition stays after the pressure is gone.
@@ -63,6 +72,8 @@ pub struct Config {
     /// PEM; none: a certificate made by the kubelet itself.
     pub tls_cert_file: Option<PathBuf>,
     pub tls_key_file: Option<PathBuf>,
+    /// Ask the API server for a serving certificate and keep it there (serverTLSBootstrap).
+    pub serving_cert_dir: Option<PathBuf>,
     pub client_ca_file: Option<PathBuf>,
     pub auth: Auth,
     pub debugging_handlers: bool,
@@ -88,6 +99,8 @@ pub struct Config {
     pub kube_reserved: BTreeMap<String, String>,
     pub system_reserved: BTreeMap<String, String>,
 
+    /// Refuse to run on a machine that swaps.
+    pub fail_swap_on: bool,
     pub seccomp_default: bool,
     pub allowed_unsafe_sysctls: Vec<String>,
     pub serialize_image_pulls: bool,
@@ -138,8 +151,16 @@ impl Default for Config {
             healthz_address: "127.0.0.1".into(),
             tls_cert_file: None,
             tls_key_file: None,
+            serving_cert_dir: None,
             client_ca_file: None,
-            auth: Auth { anonymous: false, webhook: true, authorize: true },
+            auth: Auth {
+                anonymous: false,
+                webhook: true,
+                authorize: true,
+                token_ttl: Duration::from_secs(120),
+                allowed_ttl: Duration::from_secs(300),
+                denied_ttl: Duration::from_secs(30),
+            },
             debugging_handlers: true,
             cluster_dns: vec![],
             cluster_domain: "cluster.local".into(),
@@ -157,6 +178,7 @@ impl Default for Config {
             enforce_node_allocatable: vec!["pods".into()],
             kube_reserved: BTreeMap::new(),
             system_reserved: BTreeMap::new(),
+            fail_swap_on: false,
             seccomp_default: false,
             allowed_unsafe_sysctls: vec![],
             serialize_image_pulls: true,
@@ -169,6 +191,9 @@ impl Default for Config {
             },
             eviction: Eviction {
                 hard: hard.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+                soft: BTreeMap::new(),
+                soft_grace: BTreeMap::new(),
+                max_pod_grace: 0,
                 minimum_reclaim: BTreeMap::new(),
                 transition: Duration::from_secs(300),
                 period: Duration::from_secs(10),

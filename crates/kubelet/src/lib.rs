@@ -4,9 +4,12 @@
 //! needs, what to report); one task for each pod carries it out ([`worker`]).
 
 pub mod act;
+mod applet;
+pub mod certs;
 pub mod cgroups;
 pub mod config;
 pub mod events;
+pub mod flags;
 pub mod gc;
 pub mod images;
 pub mod kubelet;
@@ -26,6 +29,7 @@ pub mod volumes;
 pub mod worker;
 mod yaml;
 
+pub use applet::run_applet;
 pub use config::Config;
 
 use crate::kubelet::Kubelet;
@@ -54,8 +58,7 @@ async fn assemble(
     rt: &Runtime,
 ) -> Result<(Arc<Kubelet>, tokio::sync::mpsc::Receiver<events::Event>, Arc<sources::ServiceCache>), Error> {
     if cfg.node_name.is_empty() {
-        let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
-        cfg.node_name = host;
+        cfg.node_name = host_name();
     }
     for d in [
         cfg.root_dir.clone(),
@@ -64,6 +67,13 @@ async fn assemble(
         cfg.pod_logs_dir.clone(),
     ] {
         std::fs::create_dir_all(&d).map_err(|e| Error::Directory(d, e))?;
+    }
+    let swap = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    if cfg.fail_swap_on && swap.lines().count() > 1 {
+        return Err(Error::Config(
+            "running with swap on is not supported, please disable swap or set --fail-swap-on flag to false"
+                .into(),
+        ));
     }
     let cri: Arc<dyn cri::Runtime> = match &cfg.runtime {
         Some(r) => r.clone(),
@@ -146,6 +156,28 @@ async fn assemble(
         }
     }));
     Ok((k, events, services))
+}
+
+/// The host's name, as nodes are named.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().trim().to_lowercase()
+}
+
+/// Tells systemd that the service is up.
+pub(crate) fn notify_ready() {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let told = std::os::unix::net::UnixDatagram::unbound().and_then(|s| {
+        use std::os::linux::net::SocketAddrExt;
+        let text = path.to_string_lossy();
+        let addr = match text.strip_prefix('@') {
+            Some(name) => std::os::unix::net::SocketAddr::from_abstract_name(name)?,
+            None => std::os::unix::net::SocketAddr::from_pathname(&path)?,
+        };
+        s.send_to_addr(b"READY=1", &addr)
+    });
+    if let Err(e) = told {
+        tracing::debug!(error = %e, "telling systemd failed");
+    }
 }
 
 /// The node's addresses: as given, else that of the default route.

@@ -12,10 +12,11 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-const TOKEN_TTL: i64 = 120;
-const ALLOWED_TTL: i64 = 300;
-const DENIED_TTL: i64 = 30;
 const MAX_CACHED: usize = 4096;
+
+fn seconds(d: std::time::Duration) -> i64 {
+    i64::try_from(d.as_secs()).unwrap_or(i64::MAX)
+}
 
 pub struct Gate {
     client: Client,
@@ -143,7 +144,7 @@ impl Gate {
         if c.len() >= MAX_CACHED {
             c.clear();
         }
-        c.insert(key, (user.clone(), now + TOKEN_TTL));
+        c.insert(key, (user.clone(), now + seconds(self.auth.token_ttl)));
         Ok(user)
     }
 
@@ -180,7 +181,10 @@ impl Gate {
         if c.len() >= MAX_CACHED {
             c.clear();
         }
-        c.insert(key, (allowed, now + if allowed { ALLOWED_TTL } else { DENIED_TTL }));
+        c.insert(
+            key,
+            (allowed, now + seconds(if allowed { self.auth.allowed_ttl } else { self.auth.denied_ttl })),
+        );
         Ok(allowed)
     }
 }

@@ -157,6 +157,13 @@ pub async fn run(k: Arc<Kubelet>) -> Result<(), Error> {
             Some(serve::ClientCa::from_pem(&pem).map_err(|e| config(chain(&e)))?)
         }
     };
+    if let Some(dir) = &cfg.serving_cert_dir {
+        let store = crate::certs::Store::new(dir, "kubelet-server");
+        let want = crate::certs::Want::serving(&cfg.node_name, &k.host_ips);
+        let task =
+            crate::certs::rotate_serving(certificates.clone(), k.client.clone(), store, want, k.rt.clone());
+        k.rt.spawn("serving certificate", task);
+    }
     let tls = serve::TlsSettings { certificates, client_ca, http2: true };
     let server = Arc::new(Server {
         gate: Gate::new(k.client.clone(), k.cfg.auth.clone(), k.cfg.node_name.clone(), k.rt.clock.clone()),
@@ -210,7 +217,7 @@ async fn bind(a: SocketAddr) -> Result<serve::Listener, Error> {
 }
 
 /// An error and its causes.
-fn chain(e: &dyn std::error::Error) -> String {
+pub(crate) fn chain(e: &dyn std::error::Error) -> String {
     let mut out = e.to_string();
     let mut next = e.source();
     while let Some(e) = next {
