@@ -1,5 +1,6 @@
 //! What an API server is told at its start.
 
+use crate::alloc::Range;
 use crate::outside::Outside;
 use authn::anonymous::Anonymous;
 use authn::keys::{PrivateKey, PublicKey};
@@ -21,6 +22,8 @@ pub struct Config {
     /// Group-versions or resources off by default that are served all the same: `batch/v1beta1`,
     /// `resource.k8s.io/v1beta2/deviceclasses`, `api/all`.
     pub runtime_config: Vec<(String, bool)>,
+    /// `--service-cluster-ip-range`: one range, or one of each family, the default family's first.
+    pub service_cidrs: Vec<Range>,
     pub node_port_range: RangeInclusive<u16>,
     /// Requests at a time that only read, and that change something; 0: no limit.
     pub max_in_flight: usize,
@@ -100,6 +103,7 @@ impl Config {
             secure_port: 6443,
             event_ttl: 3600,
             runtime_config: Vec::new(),
+            service_cidrs: Range::parse("10.0.0.0/24").into_iter().collect(),
             node_port_range: 30000..=32767,
             max_in_flight: 400,
             max_mutating_in_flight: 200,

@@ -40,6 +40,23 @@ const GROUPS: &[(&str, u32, &[&str])] = &[
     ("apiregistration.k8s.io", 20000, &["v1"]),
 ];
 
+/// The priorities of a group and of a version in it, as its APIService states them.
+pub fn version_priority(group: &str, version: &str) -> (u32, u32) {
+    let Some((_, of_group, _)) = GROUPS.iter().find(|(g, _, _)| *g == group) else { return (1000, 100) };
+    let of_version = match (group, version) {
+        ("", _) => 1,
+        ("autoscaling", "v2") => 30,
+        ("flowcontrol.apiserver.k8s.io" | "resource.k8s.io", "v1") => 21,
+        (_, "v1") => 15,
+        ("resource.k8s.io", "v1beta2") => 15,
+        ("coordination.k8s.io", "v1beta1") => 13,
+        ("coordination.k8s.io" | "admissionregistration.k8s.io", "v1alpha2" | "v1beta1") => 12,
+        (_, v) if v.contains("beta") => 9,
+        _ => 1,
+    };
+    (*of_group, of_version)
+}
+
 /// The served groups in the order of discovery, each with its versions, the preferred one first.
 fn ordered(reg: &Registry) -> Vec<(String, Vec<String>)> {
     let mut all: Vec<(u32, String, Vec<String>)> = reg

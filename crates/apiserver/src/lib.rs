@@ -6,8 +6,10 @@
 //! the [`registry`] says; what is particular to a kind, `kinds` and the files of [`sub`].
 
 pub mod admit;
+pub mod alloc;
 pub mod auth;
 pub mod body;
+pub mod bootstrap;
 pub mod chain;
 pub mod config;
 pub mod connect;

@@ -147,7 +147,8 @@ impl ResourceInfo {
             create_on_update: r.create_on_update,
             unconditional_update: r.unconditional_update,
             generation: r.generation,
-            delete_returns_object: r.delete_returns_object,
+            // The facts miss it for Services, whose registry sets it too.
+            delete_returns_object: r.delete_returns_object || r.resource == "services",
             gc: match r.gc {
                 "Orphan" => Gc::Orphan,
                 "Unsupported" => Gc::Unsupported,

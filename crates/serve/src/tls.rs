@@ -135,6 +135,7 @@ impl ResolvesServerCert for CertSource {
 /// A bundle of authorities that client certificates are checked against.
 pub struct ClientCa {
     verifier: RwLock<Arc<dyn ClientCertVerifier>>,
+    pem: RwLock<String>,
 }
 
 impl std::fmt::Debug for ClientCa {
@@ -145,13 +146,20 @@ impl std::fmt::Debug for ClientCa {
 
 impl ClientCa {
     pub fn from_pem(bundle: &[u8]) -> Result<Arc<Self>, TlsError> {
-        Ok(Arc::new(Self { verifier: RwLock::new(Self::verifier(bundle)?) }))
+        let pem = RwLock::new(String::from_utf8_lossy(bundle).into_owned());
+        Ok(Arc::new(Self { verifier: RwLock::new(Self::verifier(bundle)?), pem }))
     }
     /// Puts another bundle in place; connections that stand keep the verdict they got.
     pub fn replace(&self, bundle: &[u8]) -> Result<(), TlsError> {
         let new = Self::verifier(bundle)?;
         *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = new;
+        *self.pem.write().unwrap_or_else(PoisonError::into_inner) =
+            String::from_utf8_lossy(bundle).into_owned();
         Ok(())
+    }
+    /// The bundle as it was given.
+    pub fn pem(&self) -> String {
+        self.pem.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
     fn verifier(bundle: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
         let mut roots = RootCertStore::empty();
