@@ -196,7 +196,10 @@ pub fn keep_metadata(obj: &mut Value, old: &Value) {
 
 fn name_errors(info: &ResourceInfo) -> impl Fn(&str) -> Vec<String> {
     let strategy = (!info.is_custom()).then(|| kinds::strategy(&info.gvr.group, &info.gvr.resource));
+    let rbac = info.gvr.group == authz::rbac::GROUP || info.gvr.group == "apiregistration.k8s.io";
     move |n: &str| match strategy {
+        // Such names have colons, or end in a dot.
+        _ if rbac => meta::names::is_path_segment_name(n),
         Some(s) => s.name_errors(n),
         None => meta::names::is_dns1123_subdomain(n),
     }

@@ -10,13 +10,12 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_new_store_is_filled_once() {
-    runtime::log::init(4);
     let store = common::mem::Mem::new();
     let mut cfg = common::config(&store);
     cfg.advertise_address = "192.0.2.7".parse().unwrap();
     cfg.authorization = vec![Mode::Node, Mode::Rbac];
     let s = Server::with(cfg, store.clone());
-    s.api.bootstrap().await;
+    tokio::time::timeout(std::time::Duration::from_secs(20), s.api.bootstrap()).await.unwrap();
     let count = async |path: &str| s.get(path).await.value()["items"].as_array().unwrap().len();
     let cases = [
         ("/api/v1/namespaces", 4),
@@ -41,7 +40,10 @@ async fn a_new_store_is_filled_once() {
     assert_eq!(svc["spec"]["clusterIPs"], json!(["10.0.0.1"]));
     assert_eq!(svc["spec"]["ports"][0]["targetPort"], 6443);
     let ip = s.get("/apis/networking.k8s.io/v1/ipaddresses/10.0.0.1").await.value();
-    assert_eq!(ip["spec"]["parentRef"], json!({"resource": "services", "namespace": "default", "name": "kubernetes"}));
+    assert_eq!(
+        ip["spec"]["parentRef"],
+        json!({"resource": "services", "namespace": "default", "name": "kubernetes"})
+    );
     assert!(s.get("/readyz?verbose").await.text().contains("[+]poststarthook/rbac/bootstrap-roles ok\n"));
 
     // A second start finds everything as it should be and writes nothing.

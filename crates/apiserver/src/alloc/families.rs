@@ -220,12 +220,24 @@ mod tests {
             (json!({}), one, "SingleStack IPv4 "),
             (json!({"clusterIP": "10.0.0.1"}), one, "SingleStack IPv4 10.0.0.1"),
             (json!({"clusterIP": "fd00::1"}), two, "SingleStack IPv6 fd00::1"),
-            (json!({"clusterIP": "fd00::1"}), one, r#"spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this cluster"#),
+            (
+                json!({"clusterIP": "fd00::1"}),
+                one,
+                r#"spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this cluster"#,
+            ),
             (json!({"ipFamilyPolicy": "PreferDualStack"}), one, "PreferDualStack IPv4 "),
             (json!({"ipFamilyPolicy": "PreferDualStack"}), two, "PreferDualStack IPv4,IPv6 "),
-            (json!({"ipFamilyPolicy": "RequireDualStack"}), one, r#"spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services"#),
+            (
+                json!({"ipFamilyPolicy": "RequireDualStack"}),
+                one,
+                r#"spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services"#,
+            ),
             (json!({"ipFamilies": ["IPv6"]}), two, "SingleStack IPv6 "),
-            (json!({"ipFamilies": ["IPv6", "IPv4"]}), two, r#"spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"#),
+            (
+                json!({"ipFamilies": ["IPv6", "IPv4"]}),
+                two,
+                r#"spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"#,
+            ),
             (json!({"clusterIP": "None"}), one, "RequireDualStack IPv4,IPv6 None"),
             (json!({"clusterIP": "None", "selector": {"a": "b"}}), one, "SingleStack IPv4 None"),
             (json!({"type": "ExternalName"}), one, "  "),
@@ -239,6 +251,8 @@ mod tests {
         assert_eq!(run(new, Some(old.clone()), two), "SingleStack IPv4 10.0.0.1");
         let mut new = old.clone();
         new["ipFamilies"] = json!(["IPv4"]);
-        assert!(run(new, Some(old), two).contains("must be 'SingleStack' to release the secondary IP family"));
+        assert!(
+            run(new, Some(old), two).contains("must be 'SingleStack' to release the secondary IP family")
+        );
     }
 }

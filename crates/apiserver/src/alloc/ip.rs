@@ -118,9 +118,10 @@ fn ranges(s: &ApiServer, family: &str) -> Vec<Range> {
     let mut out: Vec<Range> = Vec::new();
     let l = crate::lookup::Lookup(s);
     for c in admission::Lookup::list(&l, "networking.k8s.io", "servicecidrs", "") {
-        let ready = c.array_at("status.conditions").iter().any(|x| {
-            x.str_at("type") == "Ready" && x.str_at("status") == "True"
-        });
+        let ready = c
+            .array_at("status.conditions")
+            .iter()
+            .any(|x| x.str_at("type") == "Ready" && x.str_at("status") == "True");
         if !ready || c.deletion_timestamp().is_some() {
             continue;
         }

@@ -131,9 +131,10 @@ impl Operation {
         let offset = usize::from(port - range.start());
         if self.dry_run {
             let snap = s.store.cached();
-            let busy = snap.get(KEY).and_then(|r| decode(&r.value)).is_some_and(|v| {
-                Bits(STANDARD.decode(v.str_at("data")).unwrap_or_default()).get(offset)
-            });
+            let busy = snap
+                .get(KEY)
+                .and_then(|r| decode(&r.value))
+                .is_some_and(|v| Bits(STANDARD.decode(v.str_at("data")).unwrap_or_default()).get(offset));
             if busy {
                 return Err(taken());
             }

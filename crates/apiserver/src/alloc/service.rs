@@ -109,16 +109,18 @@ async fn take_ip(
     let at = Path::new("spec").child("clusterIPs");
     let shown: Vec<&String> = shown.iter().filter(|i| !i.is_empty()).collect();
     let shown = if shown.is_empty() { Value::Null } else { serde_json::json!(shown) };
-    let refused = |text: String| -> Failure { invalid(svc, &vec![FieldError::invalid(&at, shown.clone(), text)]) };
+    let refused =
+        |text: String| -> Failure { invalid(svc, &vec![FieldError::invalid(&at, shown.clone(), text)]) };
     if wanted.is_empty() {
         return match ip::allocate_next(s, family, namespace, name, claim.dry_run).await {
             Ok(ip) => {
                 claim.taken.push(ip);
                 Ok(ip.to_string())
             }
-            Err(Refused::Because(t)) if t == ip::FULL => {
-                Err(Status::internal(format_args!("failed to allocate a serviceIP for Service {name:?}: {t}")).into())
-            }
+            Err(Refused::Because(t)) if t == ip::FULL => Err(Status::internal(format_args!(
+                "failed to allocate a serviceIP for Service {name:?}: {t}"
+            ))
+            .into()),
             Err(Refused::Because(t)) => Err(refused(format!("failed to allocate IP: {t}"))),
             Err(Refused::Store(e)) => Err(e),
         };
@@ -233,7 +235,8 @@ async fn take_health_check_port(cx: &Cx, svc: &mut Value, claim: &mut Claim) -> 
     };
     if own != 0 {
         let done = claim.ports.allocate(&cx.server, own).await;
-        return done.map_err(|r| failed(format!("failed to allocate requested HealthCheck NodePort {own}"), r));
+        return done
+            .map_err(|r| failed(format!("failed to allocate requested HealthCheck NodePort {own}"), r));
     }
     let p = claim.ports.allocate_next(&cx.server).await;
     let p = p.map_err(|r| failed("failed to allocate a HealthCheck NodePort 0".into(), r))?;
@@ -393,7 +396,9 @@ pub async fn release_all(s: &ApiServer, svc: &Value) {
 /// Every node port that a Service has.
 pub fn ports_of(svc: &Value) -> Vec<u16> {
     let mut ports = node_ports(svc);
-    ports.extend(svc.i64_at("spec.healthCheckNodePort").and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0));
+    ports.extend(
+        svc.i64_at("spec.healthCheckNodePort").and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0),
+    );
     ports
 }
 

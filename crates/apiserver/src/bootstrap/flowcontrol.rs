@@ -69,7 +69,13 @@ fn schemas() -> Vec<Value> {
     let any = || json!([rule(&["*"], &["*"], &["*"], true)]);
     let any_path = || json!([{"verbs": ["*"], "nonResourceURLs": ["*"]}]);
     let everyone = || groups(&["system:unauthenticated", "system:authenticated"]);
-    let obj = |name: &str, level: &str, precedence: i64, by: &str, subjects: Value, rules: Value, paths: Value| {
+    let obj = |name: &str,
+               level: &str,
+               precedence: i64,
+               by: &str,
+               subjects: Value,
+               rules: Value,
+               paths: Value| {
         let mut spec = json!({
             "priorityLevelConfiguration": {"name": level}, "matchingPrecedence": precedence,
             "rules": [{"subjects": subjects}],

@@ -49,7 +49,13 @@ pub async fn ensure(s: &Arc<ApiServer>) -> Result<()> {
 }
 
 /// Creates the object, or sets these fields where they differ.
-async fn keep_as(s: &Arc<ApiServer>, group: &str, resource: &str, want: &Value, fields: &[&str]) -> Result<()> {
+async fn keep_as(
+    s: &Arc<ApiServer>,
+    group: &str,
+    resource: &str,
+    want: &Value,
+    fields: &[&str],
+) -> Result<()> {
     let Some(have) = current(s, group, resource, want.namespace(), NAME) else {
         return create(s, group, resource, want).await;
     };
@@ -83,7 +89,9 @@ pub async fn keep(s: &Arc<ApiServer>) {
             Box::pin(async move {
                 loop {
                     match w.next().await {
-                        Some(storage::WatchItem::Events(e)) if e.iter().any(|e| *e.record.key == **key) => return,
+                        Some(storage::WatchItem::Events(e)) if e.iter().any(|e| *e.record.key == **key) => {
+                            return;
+                        }
                         Some(storage::WatchItem::Lagged) => return,
                         None => std::future::pending().await,
                         Some(_) => {}

@@ -26,7 +26,9 @@ const HOOKS: &[(&str, Hook)] = &[
     ("poststarthook/rbac/bootstrap-roles", |s| Box::pin(rbac::reconcile(s))),
     ("poststarthook/scheduling/bootstrap-system-priority-classes", |s| Box::pin(system::priority_classes(s))),
     ("poststarthook/priority-and-fairness-config-producer", |s| Box::pin(flowcontrol::ensure(s))),
-    ("poststarthook/start-cluster-authentication-info-controller", |s| Box::pin(system::authentication_info(s))),
+    ("poststarthook/start-cluster-authentication-info-controller", |s| {
+        Box::pin(system::authentication_info(s))
+    }),
     ("poststarthook/start-legacy-token-tracking-controller", |s| Box::pin(system::token_tracking(s))),
     ("autoregister-completion", |s| Box::pin(api_services::ensure(s))),
 ];
@@ -66,7 +68,8 @@ impl ApiServer {
 
 /// The URL of a collection, or of one object.
 fn url(s: &ApiServer, group: &str, resource: &str, namespace: &str, name: &str) -> Result<String> {
-    let info = s.registry().any_version(group, resource).cloned().ok_or_else(meta::Status::no_such_resource)?;
+    let info =
+        s.registry().any_version(group, resource).cloned().ok_or_else(meta::Status::no_such_resource)?;
     let mut u = if group.is_empty() { "/api/".to_owned() } else { format!("/apis/{group}/") };
     u.push_str(&info.gvr.version);
     if info.namespaced {
