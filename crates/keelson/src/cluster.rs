@@ -31,6 +31,8 @@ pub fn api_server(
     c.advertise_address = advertise;
     c.secure_port = f.secure_port;
     c.node_port_range = f.service_node_port_range.0..=f.service_node_port_range.1;
+    c.service_cidrs =
+        apiserver::alloc::Range::parse(&f.common.service_cluster_ip_range.to_string()).into_iter().collect();
     for r in &f.runtime_config {
         let (name, on) = r.split_once('=').unwrap_or((r, "true"));
         let on =

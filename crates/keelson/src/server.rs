@@ -98,6 +98,9 @@ async fn bring_up(
     notify: &Notify,
 ) -> Result<(), String> {
     let client = |user: UserInfo| Client::new(api.transport(user));
+    api.start();
+    // The last of the objects that the API server makes by itself.
+    api.rt.ready.wait_for("apiserver/autoregister-completion").await;
     let master = client(UserInfo::new("system:apiserver", &[SYSTEM_MASTERS]));
     if let Err(e) = cluster::bootstrap(&master, f, &keys.token).await {
         tracing::error!("{e}");
