@@ -17,6 +17,8 @@ pub use list::{CONTROLLERS, Descriptor};
 mod testing;
 
 mod deployment;
+mod endpoints;
+mod endpointslice;
 mod node_ipam;
 mod replicaset;
 mod root_ca;

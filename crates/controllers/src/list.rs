@@ -37,6 +37,9 @@ controllers! {
     "node-ipam-controller" "nodeipam" "node-controller" "node-ipam-controller" true crate::node_ipam::run;
     "serviceaccount-controller" "serviceaccount" "service-account-controller" "serviceaccount-controller" true crate::service_account::run;
     "root-ca-certificate-publisher-controller" "root-ca-cert-publisher" "root-ca-cert-publisher" "root-ca-certificate-publisher-controller" true crate::root_ca::run;
+    "endpoints-controller" "endpoint" "endpoint-controller" "endpoint-controller" true crate::endpoints::run;
+    "endpointslice-controller" "endpointslice" "endpointslice-controller" "endpoint-slice-controller" true crate::endpointslice::run;
+
 }
 
 /// The names that a `--controllers` value enables. What comes first decides; unknown names are logged.

@@ -6,5 +6,6 @@ pub mod hash;
 pub mod intstr;
 pub mod meta;
 pub mod pods;
+pub mod services;
 pub mod wake;
 pub mod written;
