@@ -1,5 +1,9 @@
 //! Subresources and kinds with behaviour of their own, one file each. Whatever is not listed here takes the generic path.
 
+mod binding;
+mod reviews;
+mod token;
+
 use crate::Result;
 use crate::body::Input;
 use crate::cx::Cx;
@@ -23,6 +27,14 @@ pub async fn read(_cx: &Cx) -> Option<Result<Response<Body>>> {
 }
 
 /// Answers a write that is not the generic one.
-pub async fn write(_cx: &Cx, _input: &Bytes) -> Option<Result<Response<Body>>> {
-    None
+pub async fn write(cx: &Cx, input: &Bytes) -> Option<Result<Response<Body>>> {
+    if cx.info.verb != "create" {
+        return None;
+    }
+    match (cx.res.gvr.resource.as_str(), cx.subresource()) {
+        _ if reviews::is(cx) => Some(reviews::create(cx, input).await),
+        ("serviceaccounts", "token") => Some(token::create(cx, input).await),
+        ("pods", "binding") | ("bindings", "") => Some(binding::create(cx, input).await),
+        _ => None,
+    }
 }
