@@ -219,7 +219,7 @@ pub fn validity(pem: &[u8]) -> Option<(i64, i64)> {
 pub fn renew_at(validity: (i64, i64), fraction: f64) -> i64 {
     let life = (validity.1 - validity.0).max(0);
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "seconds")]
-    let part = (life as f64 * (0.7 + 0.2 * fraction)) as i64;
+    let part = (life as f64 * (0.7 + 0.2 * fraction)).round() as i64;
     validity.0 + part
 }
 

@@ -277,7 +277,31 @@ pub async fn image_disk(k: &Kubelet) -> Option<machine::Disk> {
     machine::disk(Path::new(&point))
 }
 
+/// Frees what can be freed at once: dead containers, and all images that are not in use.
+pub async fn free_disk(k: &Arc<Kubelet>) {
+    let Ok(inv) = inventory(&*k.cri).await else { return };
+    collect(k, &inv).await;
+    let policy = images::Policy { high: 0, low: 0, min_age: 0, max_age: 0 };
+    sweep(k, &inv, &mut HashMap::new(), &policy).await;
+}
+
 async fn collect_images(k: &Kubelet, inv: &Inventory, records: &mut HashMap<String, images::Record>) {
+    let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
+    let policy = images::Policy {
+        high: k.cfg.image_gc.high_percent,
+        low: k.cfg.image_gc.low_percent,
+        min_age: nanos(k.cfg.image_gc.min_age),
+        max_age: nanos(k.cfg.image_gc.max_age),
+    };
+    sweep(k, inv, records, &policy).await;
+}
+
+async fn sweep(
+    k: &Kubelet,
+    inv: &Inventory,
+    records: &mut HashMap<String, images::Record>,
+    policy: &images::Policy,
+) {
     let Ok(list) = k.cri.list_images(rt::ListImagesRequest::default()).await else { return };
     let all: Vec<(String, i64, bool)> = list
         .images
@@ -303,15 +327,8 @@ async fn collect_images(k: &Kubelet, inv: &Inventory, records: &mut HashMap<Stri
     let now = k.now();
     images::observe(records, &all, &in_use, now);
     let Some(disk) = image_disk(k).await else { return };
-    let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
-    let policy = images::Policy {
-        high: k.cfg.image_gc.high_percent,
-        low: k.cfg.image_gc.low_percent,
-        min_age: nanos(k.cfg.image_gc.min_age),
-        max_age: nanos(k.cfg.image_gc.max_age),
-    };
     let used = disk.capacity - disk.available;
-    for id in images::plan(records, &in_use, disk.capacity, used, &policy, now) {
+    for id in images::plan(records, &in_use, disk.capacity, used, policy, now) {
         let image = Some(rt::ImageSpec { image: id.clone(), ..Default::default() });
         match k.cri.remove_image(rt::RemoveImageRequest { image }).await {
             Ok(_) => {

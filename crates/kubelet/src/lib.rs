@@ -217,6 +217,7 @@ pub async fn run(cfg: Config, client: Client, rt: Runtime) -> Result<(), Error> 
     rt.spawn("kubelet pleg", pleg::run(k.clone()));
     rt.spawn("kubelet static pods", static_pods::run(k.clone()));
     rt.spawn("kubelet gc", gc::run(k.clone()));
+    rt.spawn("kubelet eviction", node::eviction::run(k.clone()));
     rt.spawn("kubelet logs", gc::rotate_logs(k.clone()));
     if k.cfg.port != 0 {
         server::run(k.clone()).await?;
