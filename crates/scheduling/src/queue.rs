@@ -117,7 +117,7 @@ impl Queue {
         };
         self.pods.insert(uid.clone(), w);
         if gate.is_none() {
-            self.to_active(&uid);
+            self.make_active(&uid);
         }
     }
     /// Takes a pod out.
@@ -140,8 +140,8 @@ impl Queue {
             let place = w.place;
             self.take_out(&uid);
             match place {
-                Place::Active => self.to_active(&uid),
-                Place::Backoff => self.to_backoff(&uid),
+                Place::Active => self.make_active(&uid),
+                Place::Backoff => self.back_off(&uid),
                 Place::Aside => {}
             }
         }
@@ -155,10 +155,10 @@ impl Queue {
         };
         w.place = Place::Aside;
     }
-    fn to_active(&mut self, uid: &Arc<str>) {
+    fn make_active(&mut self, uid: &Arc<str>) {
         self.enter(uid, Place::Active, 0);
     }
-    fn to_backoff(&mut self, uid: &Arc<str>) {
+    fn back_off(&mut self, uid: &Arc<str>) {
         let end = self.pods.get(uid).map_or(0, |w| self.backoff_end(w));
         self.enter(uid, Place::Backoff, end);
     }
@@ -224,7 +224,7 @@ impl Queue {
     /// Out of the side line, into backoff or straight into the active queue.
     fn requeue(&mut self, uid: &Arc<str>, now: i64) {
         let Some(w) = self.pods.get(uid) else { return };
-        if self.backing_off(w, now) { self.to_backoff(uid) } else { self.to_active(uid) }
+        if self.backing_off(w, now) { self.back_off(uid) } else { self.make_active(uid) }
     }
     /// Asks about every pod aside.
     pub fn on_event(
@@ -268,7 +268,7 @@ impl Queue {
             }
             let uid = uid.clone();
             self.take_out(&uid);
-            self.to_active(&uid);
+            self.make_active(&uid);
         }
         if now - self.swept >= SWEEP {
             self.swept = now;

@@ -7,7 +7,7 @@ impl Rng {
     pub fn new(seed: u64) -> Self {
         Self(seed | 1)
     }
-    pub fn next(&mut self) -> u64 {
+    fn step(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -15,6 +15,6 @@ impl Rng {
     }
     /// A number below `n`; 0 if that is 0.
     pub fn below(&mut self, n: usize) -> usize {
-        if n < 2 { 0 } else { (self.next() >> 33) as usize % n }
+        if n < 2 { 0 } else { (self.step() >> 33) as usize % n }
     }
 }

@@ -1,5 +1,7 @@
 //! Clusters and pods as YAML, and where the pods go.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::{World, node};

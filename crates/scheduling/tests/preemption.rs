@@ -1,5 +1,7 @@
 //! Who has to go.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::{World, node};

@@ -1,5 +1,7 @@
 //! What waits, and what wakes it.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::{World, node};

@@ -1,5 +1,7 @@
 //! Random clusters and pods, and what upstream's plugins say about every node (`oracle/`).
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::World;

@@ -1,5 +1,7 @@
 //! Pods with claims.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::{World, node};
