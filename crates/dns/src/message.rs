@@ -14,9 +14,9 @@ const MAX_UDP: u16 = 1232;
 /// What to do with a query.
 pub enum Todo {
     /// Send this.
-    Reply(Message),
+    Reply(Box<Message>),
     /// Ask the upstream servers; with an alias, put it in front of their answer to the aliased name.
-    Forward { query: Message, alias: Option<Record> },
+    Forward { query: Box<Message>, alias: Option<Record> },
     /// Nothing can be answered to it.
     Ignore,
 }
@@ -89,16 +89,18 @@ pub fn response(query: &Message, code: ResponseCode) -> Message {
     m
 }
 
+fn reply(m: Message) -> Todo {
+    Todo::Reply(Box::new(m))
+}
+
 /// Decides about one query. `rotate` turns the order of equal answers, so that clients spread.
 pub fn decide(zone: &Zone, bytes: &[u8], rotate: usize) -> Todo {
     let Ok(query) = Message::from_vec(bytes) else {
         // Without a readable header there is nobody to answer to.
         return match bytes {
-            [a, b, flags, ..] if bytes.len() >= 12 && flags & 0x80 == 0 => Todo::Reply(Message::error_msg(
-                u16::from_be_bytes([*a, *b]),
-                OpCode::Query,
-                ResponseCode::FormErr,
-            )),
+            [a, b, flags, ..] if bytes.len() >= 12 && flags & 0x80 == 0 => {
+                reply(Message::error_msg(u16::from_be_bytes([*a, *b]), OpCode::Query, ResponseCode::FormErr))
+            }
             _ => Todo::Ignore,
         };
     };
@@ -106,28 +108,28 @@ pub fn decide(zone: &Zone, bytes: &[u8], rotate: usize) -> Todo {
         return Todo::Ignore;
     }
     if query.metadata.op_code != OpCode::Query {
-        return Todo::Reply(response(&query, ResponseCode::NotImp));
+        return reply(response(&query, ResponseCode::NotImp));
     }
-    let [q] = query.queries.as_slice() else { return Todo::Reply(response(&query, ResponseCode::FormErr)) };
+    let [q] = query.queries.as_slice() else { return reply(response(&query, ResponseCode::FormErr)) };
     if query.edns.as_ref().is_some_and(|e| e.version() > 0) {
-        return Todo::Reply(response(&query, ResponseCode::BADVERS));
+        return reply(response(&query, ResponseCode::BADVERS));
     }
     if q.query_class() != DNSClass::IN {
-        return Todo::Reply(response(&query, ResponseCode::Refused));
+        return reply(response(&query, ResponseCode::Refused));
     }
     let asked = q.name().clone();
     let (code, mut answers, additional) = match zone.answer(&asked.to_ascii(), kind(q.query_type())) {
-        Answer::NotOurs => return Todo::Forward { query, alias: None },
+        Answer::NotOurs => return Todo::Forward { query: Box::new(query), alias: None },
         Answer::Elsewhere { alias } => {
             let target = if let Data::Cname(to) = &alias.data { name(to) } else { None };
             let (Some(cname), Some(target)) = (record(&alias, Some(&asked)), target) else {
-                return Todo::Reply(response(&query, ResponseCode::ServFail));
+                return reply(response(&query, ResponseCode::ServFail));
             };
             let mut onward = query.clone();
             for q in &mut onward.queries {
                 q.set_name(target.clone());
             }
-            return Todo::Forward { query: onward, alias: Some(cname) };
+            return Todo::Forward { query: Box::new(onward), alias: Some(cname) };
         }
         Answer::NoSuchName => (ResponseCode::NXDomain, Vec::new(), Vec::new()),
         Answer::Found { answers, additional } => (ResponseCode::NoError, answers, additional),
@@ -145,7 +147,7 @@ pub fn decide(zone: &Zone, bytes: &[u8], rotate: usize) -> Todo {
     {
         m.add_authority(soa);
     }
-    Todo::Reply(m)
+    reply(m)
 }
 
 /// The bytes of an answer; for UDP no longer than the client takes, else marked as cut so that it comes back by TCP.
@@ -203,29 +205,29 @@ mod tests {
         m.to_vec().unwrap()
     }
 
-    fn reply(z: &Zone, bytes: &[u8]) -> Message {
+    fn answered(z: &Zone, bytes: &[u8]) -> Message {
         match decide(z, bytes, 1) {
-            Todo::Reply(m) => m,
+            Todo::Reply(m) => *m,
             _ => panic!("not answered here"),
         }
     }
 
     #[test]
     fn answers_keep_the_case_asked_with_and_negative_ones_carry_the_authority() {
-        let m = reply(&zone(2), &query("DB.a.svc.Cluster.local.", RecordType::A));
+        let m = answered(&zone(2), &query("DB.a.svc.Cluster.local.", RecordType::A));
         assert_eq!(
             (m.answers.len(), m.metadata.response_code, m.metadata.authoritative),
             (2, ResponseCode::NoError, true)
         );
         assert!(m.answers.iter().all(|r| r.name.to_ascii() == "DB.a.svc.Cluster.local."));
-        let m = reply(&zone(2), &query("nope.a.svc.cluster.local.", RecordType::A));
+        let m = answered(&zone(2), &query("nope.a.svc.cluster.local.", RecordType::A));
         assert_eq!((m.metadata.response_code, m.authorities.len()), (ResponseCode::NXDomain, 1));
     }
 
     #[test]
     fn what_is_too_long_for_a_datagram_is_cut_and_says_so() {
         let (z, q) = (zone(300), query("db.a.svc.cluster.local.", RecordType::A));
-        let m = reply(&z, &q);
+        let m = answered(&z, &q);
         let udp = encode(&m, &q, true).unwrap();
         assert!(udp.len() <= 512);
         assert!(Message::from_vec(&udp).unwrap().metadata.truncation);
@@ -251,6 +253,6 @@ mod tests {
         assert!(matches!(decide(&z, &[0xff; 40], 0), Todo::Ignore));
         let mut q = query("db.a.svc.cluster.local.", RecordType::A);
         q.truncate(14);
-        assert_eq!(reply(&z, &q).metadata.response_code, ResponseCode::FormErr);
+        assert_eq!(answered(&z, &q).metadata.response_code, ResponseCode::FormErr);
     }
 }

@@ -48,7 +48,7 @@ impl Shared {
     async fn answer(&self, query: &[u8], udp: bool) -> Option<Vec<u8>> {
         let todo = message::decide(&self.zone.load(), query, self.turn.fetch_add(1, Ordering::Relaxed));
         let reply = match todo {
-            Todo::Reply(m) => m,
+            Todo::Reply(m) => *m,
             Todo::Ignore => return None,
             Todo::Forward { query: onward, alias } => {
                 let original = hickory_proto::op::Message::from_vec(query).ok()?;

@@ -1,6 +1,8 @@
 //! The rulesets of proxyplan against the real nft, in a network namespace of their own: everything it writes is
 //! accepted, and a change applied as a difference ends in the same table as a full load.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use proxyplan::{Family, Options, Ruleset, diff, full, model, ruleset};

@@ -26,10 +26,15 @@ pub struct ResourceDoc {
     pub kind: String,
     pub namespaced: bool,
     pub verbs: Vec<String>,
-    /// Name, (group, version, kind) it takes, verbs.
-    pub subresources: Vec<(String, (String, String, String), Vec<String>)>,
+    pub subresources: Vec<SubresourceDoc>,
     pub schema: Schema,
 }
+
+/// Group, version, kind.
+pub type Gvk = (String, String, String);
+
+/// Name, the kind it takes, verbs.
+pub type SubresourceDoc = (String, Gvk, Vec<String>);
 
 /// Where a resource's schema is.
 #[derive(Clone, Debug)]

@@ -70,7 +70,7 @@ struct Op<'a> {
     answer: &'a str,
 }
 
-fn operation(form: Form, r: &ResourceDoc, op: Op<'_>, gvk: &(String, String, String)) -> Value {
+fn operation(form: Form, r: &ResourceDoc, op: Op<'_>, gvk: &crate::Gvk) -> Value {
     let schema = |name: &str| json!({"$ref": form.reference(name)});
     let tag = if r.group.is_empty() {
         format!("core_{}", r.version)
