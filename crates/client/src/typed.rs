@@ -210,6 +210,10 @@ impl Client {
     ) -> Result<T, Error> {
         from_slice(&self.send(method, path, body, JSON).await?)
     }
+    /// GET of any path in a form other than plain JSON, such as aggregated discovery.
+    pub async fn get_as(&self, path: &str, accept: &str) -> Result<Value, Error> {
+        from_slice(&self.exchange(Method::GET, path, None, JSON, accept).await?)
+    }
     /// One exchange: the answer's bytes when its status is 2xx.
     pub async fn send(
         &self,
@@ -218,10 +222,20 @@ impl Client {
         body: Option<Bytes>,
         content_type: &str,
     ) -> Result<Bytes, Error> {
+        self.exchange(method, path, body, content_type, JSON).await
+    }
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        content_type: &str,
+        accept: &str,
+    ) -> Result<Bytes, Error> {
         let mut req = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::ACCEPT, JSON)
+            .header(header::ACCEPT, accept)
             .header(header::USER_AGENT, &*self.agent);
         if body.is_some() {
             req = req.header(header::CONTENT_TYPE, content_type);

@@ -19,6 +19,8 @@ mod testing;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod garbage_collector;
+mod namespace;
 mod node_ipam;
 mod replicaset;
 mod root_ca;

@@ -31,6 +31,8 @@ macro_rules! controllers {
 }
 
 controllers! {
+    "namespace-controller" "namespace" "namespace-controller" "namespace-controller" true crate::namespace::run;
+    "garbage-collector-controller" "garbagecollector" "generic-garbage-collector" "garbage-collector-controller" true crate::garbage_collector::run;
     "replicaset-controller" "replicaset" "replicaset-controller" "replicaset-controller" true crate::replicaset::replicaset;
     "replicationcontroller-controller" "replicationcontroller" "replication-controller" "replication-controller" true crate::replicaset::replicationcontroller;
     "deployment-controller" "deployment" "deployment-controller" "deployment-controller" true crate::deployment::run;
