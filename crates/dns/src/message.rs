@@ -16,7 +16,7 @@ pub enum Todo {
     /// Send this.
     Reply(Box<Message>),
     /// Ask the upstream servers; with an alias, put it in front of their answer to the aliased name.
-    Forward { query: Box<Message>, alias: Option<Record> },
+    Forward { query: Box<Message>, alias: Option<Box<Record>> },
     /// Nothing can be answered to it.
     Ignore,
 }
@@ -129,7 +129,7 @@ pub fn decide(zone: &Zone, bytes: &[u8], rotate: usize) -> Todo {
             for q in &mut onward.queries {
                 q.set_name(target.clone());
             }
-            return Todo::Forward { query: Box::new(onward), alias: Some(cname) };
+            return Todo::Forward { query: Box::new(onward), alias: Some(Box::new(cname)) };
         }
         Answer::NoSuchName => (ResponseCode::NXDomain, Vec::new(), Vec::new()),
         Answer::Found { answers, additional } => (ResponseCode::NoError, answers, additional),

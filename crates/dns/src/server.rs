@@ -56,7 +56,7 @@ impl Shared {
                     None => message::response(&original, ResponseCode::ServFail),
                     Some(a) => {
                         let mut m = message::response(&original, a.metadata.response_code);
-                        m.add_answers(alias.into_iter().chain(a.answers));
+                        m.add_answers(alias.map(|a| *a).into_iter().chain(a.answers));
                         m.add_authorities(a.authorities);
                         m
                     }
