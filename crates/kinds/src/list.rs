@@ -1,5 +1,6 @@
 //! The kinds that have behaviour of their own: one line each, sorted by resource and group.
 
+use crate::at::{At, Errs};
 use crate::{
     Strategy, admissionregistration, apiextensions, apps, autoscaling, batch, certificates, coordination,
     core, discovery, flowcontrol, internal, networking, node, policy, rbac, resource, scheduling, storage,
@@ -127,6 +128,13 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
     match KINDS.binary_search_by(|(r, g, _)| (*r, *g).cmp(&(resource, group))) {
         Ok(i) => KINDS[i].2,
         Err(_) => &Generic,
+    }
+}
+
+/// A finalizer without a prefix is one of the system's own.
+pub(crate) fn finalizer(name: &str, at: &At<'_>, e: &mut Errs) {
+    if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+        e.invalid(at, name, "name is neither a standard finalizer name nor is it fully qualified");
     }
 }
 

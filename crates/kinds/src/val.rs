@@ -17,12 +17,27 @@ pub(crate) fn is_zero(v: &Value) -> bool {
     }
 }
 
-/// Whether two optional values are the same once absent, null and empty are the same.
-pub(crate) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+/// Whether two values are the same once empty objects, empty lists and nulls count as absent.
+pub(crate) fn deep_same(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => a == b || (is_zero(a) && is_zero(b)),
-        (Some(x), None) | (None, Some(x)) => is_zero(x),
-        (None, None) => true,
+        (Value::Object(a), Value::Object(b)) => {
+            a.iter().all(|(k, x)| b.get(k).map_or_else(|| hollow(x), |y| deep_same(x, y)))
+                && b.iter().all(|(k, y)| a.contains_key(k) || hollow(y))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| deep_same(x, y))
+        }
+        (a, b) => a == b || (hollow(a) && hollow(b)),
+    }
+}
+
+/// Null, or an object or list with nothing in it.
+fn hollow(v: &Value) -> bool {
+    match v {
+        Value::Null => true,
+        Value::Array(a) => a.is_empty(),
+        Value::Object(o) => o.values().all(hollow),
+        _ => false,
     }
 }
 

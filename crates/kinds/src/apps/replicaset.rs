@@ -20,3 +20,25 @@ impl Strategy for ReplicaSet {
         ]
     }
 }
+
+/// Counters of a status: not negative, and no more than there are.
+pub(crate) fn status(s: &Value, e: &mut Errs) {
+    let at = At::new("status");
+    for f in ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"]
+    {
+        e.nonnegative(&at.c(f), s.i(f));
+    }
+    let all = s.i("replicas");
+    for f in ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
+        if s.i(f) > all {
+            e.invalid(&at.c(f), s.i(f), "cannot be greater than status.replicas");
+        }
+    }
+    if s.i("availableReplicas") > s.i("readyReplicas") {
+        e.invalid(
+            &at.c("availableReplicas"),
+            s.i("availableReplicas"),
+            "cannot be greater than readyReplicas",
+        );
+    }
+}

@@ -1,7 +1,8 @@
 //! CustomResourceDefinitions: served as v1, stored as v1beta1, which hoists what all versions have in common
 //! (X/pkg/apis/apiextensions/{v1,v1beta1}/{conversion,defaults}.go).
 
-use crate::val::{Get, Obj, Put, same};
+use crate::check::opt_same;
+use crate::val::{Get, Obj, Put};
 use meta::Value;
 use serde_json::json;
 
@@ -39,7 +40,7 @@ pub fn crd_v1_to_v1beta1(mut o: Value) -> Value {
     if let Some(first) = first {
         spec.put("version", first.s("name"));
         for (field, hoisted) in HOISTED {
-            let common = spec.list("versions").iter().all(|v| same(v.set(field), first.set(field)));
+            let common = spec.list("versions").iter().all(|v| opt_same(v.set(field), first.set(field)));
             if !common {
                 continue;
             }

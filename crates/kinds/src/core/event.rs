@@ -5,6 +5,62 @@ use crate::kit::*;
 pub(crate) struct Event;
 
 impl Strategy for Event {
+    fn validate(&self, _cx: &Cx<'_>, o: &Value) -> ErrorList {
+        let mut e = Errs::default();
+        legacy(o, &mut e);
+        if is_new(o) {
+            let core = core_form(o);
+            series(&core, &mut e);
+            if core.s("eventTime").is_empty() {
+                e.required(&At::new("eventTime"), "");
+            }
+            if !matches!(core.s("type"), "Normal" | "Warning") {
+                e.invalid(&At::new("type"), "", format!("has invalid value: {}", core.s("type")));
+            }
+            for f in ["firstTimestamp", "lastTimestamp", "count"] {
+                if core.f(f).is_some_and(|v| !is_zero(v)) {
+                    e.invalid(&At::new(f), "", "needs to be unset");
+                }
+            }
+            let source = core.v("source");
+            if !source.s("component").is_empty() || !source.s("host").is_empty() {
+                e.invalid(&At::new("source"), "", "needs to be unset");
+            }
+        }
+        e.0
+    }
+
+    fn validate_update(&self, _cx: &Cx<'_>, o: &Value, old: &Value) -> ErrorList {
+        let mut e = Errs::default();
+        legacy(o, &mut e);
+        if is_new(o) {
+            let (new, old) = (core_form(o), core_form(old));
+            if !opt_same(new.f("series"), old.f("series")) {
+                series(&new, &mut e);
+            }
+            for f in [
+                "involvedObject",
+                "reason",
+                "message",
+                "source",
+                "firstTimestamp",
+                "lastTimestamp",
+                "count",
+                "reason",
+                "type",
+                "eventTime",
+                "action",
+                "related",
+                "reportingComponent",
+                "reportingInstance",
+            ] {
+                let shown = if f == "reportingComponent" { "reportingController" } else { f };
+                e.immutable(&At::new(shown), new.f(f), old.f(f));
+            }
+        }
+        e.0
+    }
+
     fn row(&self, o: &Value, now: Timestamp) -> Row {
         let o = &core_form(o);
         let (source, regarding) = (o.v("source"), o.v("involvedObject"));
@@ -68,5 +124,55 @@ fn core_form(o: &Value) -> Value {
         crate::convert::event_to_core(o.clone())
     } else {
         o.clone()
+    }
+}
+
+/// Written through events.k8s.io, which is stricter.
+fn is_new(o: &Value) -> bool {
+    o.s("apiVersion").starts_with("events.k8s.io/")
+}
+
+fn series(o: &Value, e: &mut Errs) {
+    let Some(s) = o.set("series") else { return };
+    if s.i("count") < 2 {
+        e.invalid(&At::new("series.count"), "", "should be at least 2");
+    }
+    if s.s("lastObservedTime").is_empty() {
+        e.required(&At::new("series.lastObservedTime"), "");
+    }
+}
+
+fn legacy(o: &Value, e: &mut Errs) {
+    let new = is_new(o);
+    let o = &core_form(o);
+    let (ns, of) = (o.namespace(), o.v("involvedObject").s("namespace"));
+    let at = At::new("involvedObject.namespace");
+    const WHY: &str = "does not match event.namespace";
+    if o.s("eventTime").is_empty() {
+        let ok = if of.is_empty() { matches!(ns, "" | "default") } else { ns == of };
+        if !ok {
+            e.invalid(&at, of, WHY);
+        }
+        return;
+    }
+    if of.is_empty() && !matches!(ns, "default" | "kube-system") {
+        e.invalid(&at, of, WHY);
+    }
+    let controller = At::new(if new { "reportingController" } else { "reportingComponent" });
+    e.non_empty(&controller, o.s("reportingComponent"));
+    e.qualified(&controller, o.s("reportingComponent"));
+    for (f, max, required) in [
+        ("reportingInstance", 128, true),
+        ("action", 128, true),
+        ("reason", 128, true),
+        ("message", 1024, false),
+    ] {
+        let at = At::new(f);
+        if required {
+            e.non_empty(&at, o.s(f));
+        }
+        if o.s(f).len() > max {
+            e.invalid(&at, "", format!("can have at most {max} characters"));
+        }
     }
 }
