@@ -5,7 +5,7 @@ use crate::query::Query;
 use crate::request::RequestInfo;
 use crate::server::{ApiServer, no_such_path};
 use crate::{Result, discovery, health, respond, version};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use meta::{Status, UserInfo};
 use serve::Body;
 use std::sync::Arc;
@@ -39,7 +39,37 @@ pub async fn serve(
             "text/plain; version=0.0.4; charset=utf-8",
             server.metrics.text(&server.extra_metrics()),
         )),
+        ".well-known" | "openid" => Ok(keys(server, req.headers(), path)),
         "" => Ok(respond::bytes(StatusCode::OK, "application/json", discovery::root_paths(server))),
         _ => Ok(no_such_path()),
     }
+}
+
+/// The public keys of service account tokens, for whoever verifies such tokens without asking.
+fn keys(s: &ApiServer, headers: &HeaderMap, path: &str) -> Response<Body> {
+    let (Some(conf), Some(tokens)) =
+        (&s.cfg.authentication.service_accounts, &s.authenticator.config().service_accounts)
+    else {
+        return no_such_path();
+    };
+    let issuer = tokens.issuers().first().map_or("", String::as_str);
+    let host = headers.get(http::header::HOST).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let host = host.unwrap_or_else(|| format!("{}:{}", s.cfg.advertise_address, s.cfg.secure_port));
+    let jwks_uri = if conf.jwks_uri.is_empty() {
+        format!("https://{host}{}", authn::oidc::JWKS_PATH)
+    } else {
+        conf.jwks_uri.clone()
+    };
+    let document = authn::oidc::configuration(issuer, &jwks_uri, tokens.keys());
+    let mut r = match (path, document) {
+        (authn::oidc::CONFIG_PATH, Ok(d)) => respond::bytes(StatusCode::OK, "application/json", d),
+        (authn::oidc::JWKS_PATH, Ok(_)) => {
+            respond::bytes(StatusCode::OK, "application/jwk-set+json", authn::oidc::jwks(tokens.keys()))
+        }
+        _ => return no_such_path(),
+    };
+    if let Ok(v) = HeaderValue::from_str(&format!("public, max-age={}", authn::oidc::MAX_AGE)) {
+        r.headers_mut().insert(http::header::CACHE_CONTROL, v);
+    }
+    r
 }

@@ -95,6 +95,10 @@ impl Patch {
         })
     }
 
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+
     /// The patched object (of the form in which the current one is), not yet decoded by schema.
     pub fn apply_to(
         &self,

@@ -137,6 +137,26 @@ pub async fn single_record(
     Ok(out)
 }
 
+/// A table of objects that are not stored.
+pub fn of_values(
+    info: &ResourceInfo,
+    objs: &[Value],
+    v: MetaVersion,
+    include: Include,
+    now: Timestamp,
+) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    open(info, v, &json!({}), true, &mut out);
+    for (i, obj) in objs.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        value_row(info, obj, v, include, now, &mut out)?;
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
 /// A table of one object that a write answered with.
 pub fn single_value(
     info: &ResourceInfo,
@@ -147,14 +167,27 @@ pub fn single_value(
 ) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     open(info, v, &json!({ "resourceVersion": obj.resource_version() }), true, &mut out);
-    cells(info, obj, now, &mut out)?;
+    value_row(info, obj, v, include, now, &mut out)?;
+    out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
+fn value_row(
+    info: &ResourceInfo,
+    obj: &Value,
+    v: MetaVersion,
+    include: Include,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    cells(info, obj, now, out)?;
     if include != Include::None {
         out.extend_from_slice(b",\"object\":");
         match include {
-            Include::Object => encode::value_json(info, obj.clone(), true, &mut out)?,
-            _ => encode::value_partial_json(obj, v, &mut out),
+            Include::Object => encode::value_json(info, obj.clone(), true, out)?,
+            _ => encode::value_partial_json(obj, v, out),
         }
     }
-    out.extend_from_slice(b"}]}");
-    Ok(out)
+    out.push(b'}');
+    Ok(())
 }

@@ -391,6 +391,34 @@ async fn commit_update(
     }
 }
 
+/// Changes an object below strategies and admission, which the caller has seen to.
+pub async fn modify(
+    cx: &Cx,
+    name: &str,
+    dry_run: bool,
+    change: &mut (dyn FnMut(&mut Value) -> Result<()> + Send),
+) -> Result<Written> {
+    let store = &cx.server.store;
+    let key = cx.res.key(&cx.info.namespace, name);
+    let mut current = store.latest().await.map_err(|e| store_failure(&e))?.get(&key);
+    loop {
+        let Some(r) = current else { return Err(cx.not_found(name)) };
+        let mut obj = object::decode(&cx.res, &r).await?;
+        change(&mut obj)?;
+        let bytes = object::encode(&cx.res, &obj).await?;
+        if bytes == r.value {
+            return Ok(Written::Record(r));
+        }
+        if dry_run {
+            return Ok(Written::Value(obj));
+        }
+        match store.put(&key, bytes, Some(r.mod_revision), r.lease).await.map_err(|e| store_failure(&e))? {
+            Outcome::Done(new) => return Ok(Written::Record(new)),
+            Outcome::Conflict(now) => current = now,
+        }
+    }
+}
+
 /// Whether an update takes the last finalizer of an object that is being deleted.
 fn deletes(info: &ResourceInfo, obj: &Value, old: &Value) -> bool {
     obj.finalizers().is_empty()

@@ -1,113 +1,139 @@
-//! `pods/binding` and `bindings`: puts a pod on a node (Kubernetes `pkg/registry/core/pod/storage/storage.go`).
+//! `pods/binding` and `bindings`: a pod is given its node.
 
-use crate::body::{self, Expect};
+use super::{decode, success};
+use crate::admit::{self, Admission};
+use crate::body::Expect;
 use crate::cx::Cx;
 use crate::options::WriteOptions;
-use crate::write::{self, Update};
-use crate::{Result, respond};
+use crate::write::modify;
+use crate::{Failure, Result};
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use meta::object::ObjectExt;
-use meta::{FieldError, GroupKind, Path, Reason, Status, Value};
-use serde_json::json;
+use meta::{ErrorList, FieldError, GroupResource, GroupVersionKind, Path, Status, Value};
 use serve::Body;
 
 pub async fn create(cx: &Cx, input: &Bytes) -> Result<Response<Body>> {
-    let media = cx.plain_media()?;
     let opts = WriteOptions::parse(&cx.query, "CreateOptions", false)?;
-    let ty = schema::facts::type_of("", "v1", "Binding")
-        .ok_or_else(|| Status::internal("the facts hold no Binding"))?;
     let want = Expect { group: "", version: "v1", kind: "Binding", any_version: false };
-    let b = body::decode_builtin(cx, &cx.headers, input, ty, &want, opts.field_validation)?;
-    let name = if cx.info.name.is_empty() { b.name().to_owned() } else { cx.info.name.clone() };
-    if b.name() != name {
-        return Err(Status::bad_request(format!(
-            "name in URL does not match name in Binding object {}",
-            b.name()
-        ))
-        .into());
-    }
-    let mut errors = meta::ErrorList::new();
-    let kind = b.str_at("target.kind");
-    if !kind.is_empty() && kind != "Node" {
-        errors.push(FieldError::not_supported(&Path::new("target.kind"), kind, &["Node", "<empty>"]));
-    }
-    let node = b.str_at("target.name").to_owned();
-    if node.is_empty() {
-        errors.push(FieldError::required(&Path::new("target.name"), ""));
-    }
-    if !errors.is_empty() {
-        return Err(Status::invalid(&GroupKind::new("", "Binding"), &name, &errors).into());
-    }
-    let pods = cx.server.resource("", "v1", "pods").ok_or_else(Status::no_such_resource)?;
-    let pod_cx = cx.on(pods);
-    let update = Update {
-        sub: "binding",
+    let mut b = decode(cx, input, &want, &opts)?;
+    crate::prepare::match_namespace(&cx.res, &cx.info.namespace, &mut b)?;
+    let legacy = cx.subresource().is_empty();
+    let name = if legacy { b.name().to_owned() } else { cx.info.name.clone() };
+    let gvk = GroupVersionKind::new("", "v1", "Binding");
+    let a = Admission {
+        operation: admission::Operation::Create,
+        subresource: cx.subresource(),
+        namespace: &cx.info.namespace,
         name: &name,
-        opts: &opts,
-        force_create: false,
-        manage: true,
-        uid: Some(b.uid().to_owned()).filter(|u| !u.is_empty()),
+        dry_run: opts.dry_run,
+        kind: Some(&gvk),
     };
-    let bound = write::update(&pod_cx, &update, &mut |old| {
-        bind(&pod_cx, old.cloned().unwrap_or_default(), &b, &node)
-    })
-    .await;
-    match bound {
-        Ok(_) => {}
-        Err(e) if e.is(Reason::Conflict) || !(e.is(Reason::Invalid) || e.is(Reason::BadRequest)) => {
-            return Err(e);
-        }
-        Err(e) => return Err(Status::conflict(&pod_cx.res.group_resource(), &name, &e.message).into()),
+    admit::mutate(cx, &a, Some(&mut b), None).await?;
+    if b.name() != name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object").into());
     }
-    let mut s = Status::success();
-    s.code = 201;
-    Ok(respond::status(&s, media))
+    let errors = validate(&b);
+    if !errors.is_empty() {
+        let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let text = if text.len() == 1 { text.concat() } else { format!("[{}]", text.join(", ")) };
+        let mut s = Status::internal(&text);
+        s.message = text;
+        return Err(s.into());
+    }
+    admit::validate(cx, &a, Some(&mut b.clone()), None).await?;
+    let pods = cx.server.registry().any_version("", "pods").cloned().ok_or_else(Status::no_such_resource)?;
+    let mut pcx = cx.on(pods);
+    pcx.info.name = name.clone();
+    let now = cx.now.rfc3339();
+    modify(&pcx, &name, opts.dry_run, &mut |pod| assign(pod, &b, &name, &now)).await?;
+    success(cx, StatusCode::CREATED)
 }
 
-fn bind(cx: &Cx, mut pod: Value, b: &Value, node: &str) -> Result<Value> {
-    let conflict =
-        |why: String| -> crate::Failure { Status::conflict(&cx.res.group_resource(), b.name(), &why).into() };
-    if pod.deletion_timestamp().is_some() {
-        return Err(conflict(format!("pod {} is being deleted, cannot be assigned to a host", pod.name())));
+fn validate(b: &Value) -> ErrorList {
+    let target = Path::new("target");
+    let (kind, name) = (b.str_at("target.kind"), b.str_at("target.name"));
+    let mut e = ErrorList::new();
+    if !matches!(kind, "" | "Node") {
+        e.push(FieldError::not_supported(&target.child("kind"), kind, &["Node", "<empty>"]));
     }
-    let on = pod.str_at("spec.nodeName");
-    if !on.is_empty() {
-        return Err(conflict(format!("pod {} is already assigned to node {on:?}", pod.name())));
+    if name.is_empty() {
+        e.push(FieldError::required(&target.child("name"), ""));
+    } else if matches!(kind, "" | "Node") {
+        let bad = meta::names::is_dns1123_subdomain(name).into_iter();
+        e.extend(bad.map(|m| FieldError::invalid(&target.child("name"), name, m)));
+    }
+    e
+}
+
+fn assign(pod: &mut Value, b: &Value, name: &str, now: &str) -> Result<()> {
+    let conflict = |gr: &str, why: String| -> Failure {
+        Status::conflict(&GroupResource::new("", gr), name, &why).into()
+    };
+    let precondition = |what: &str, want: &str, have: &str| {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/pods/{}/{name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: {what} in precondition: {want}, {what} in object meta: {have}",
+            pod.namespace()
+        );
+        Err(conflict("pods", why))
+    };
+    if !b.uid().is_empty() && b.uid() != pod.uid() {
+        return precondition("UID", b.uid(), pod.uid());
+    }
+    if !b.resource_version().is_empty() && b.resource_version() != pod.resource_version() {
+        return precondition("ResourceVersion", b.resource_version(), pod.resource_version());
+    }
+    let refuse = |why: String| Err(conflict("pods/binding", why));
+    if pod.deletion_timestamp().is_some() {
+        return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
+    }
+    let node = pod.str_at("spec.nodeName");
+    if !node.is_empty() {
+        return refuse(format!("pod {name} is already assigned to node {node:?}"));
     }
     if !pod.array_at("spec.schedulingGates").is_empty() {
-        return Err(conflict(format!("pod {} has non-empty .spec.schedulingGates", pod.name())));
+        return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
     }
-    let wanted = b.resource_version();
-    if !wanted.is_empty() && wanted != pod.resource_version() {
-        return Err(Status::modified(&cx.res.group_resource(), b.name()).into());
-    }
-    pod.set_at("spec.nodeName", node);
-    for field in ["annotations", "labels"] {
-        let given: Vec<(String, Value)> = b
-            .at(&format!("metadata.{field}"))
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        if given.is_empty() {
-            continue;
-        }
-        let have = pod.metadata_mut().entry(field).or_insert_with(|| json!({}));
-        if let Some(m) = have.as_object_mut() {
-            m.extend(given);
-        }
-    }
+    pod.set_at("spec.nodeName", b.str_at("target.name"));
     pod.remove_at("status.nominatedNodeName");
-    let now = cx.now.rfc3339();
-    let condition = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": now});
-    let mut conditions = pod.array_at("status.conditions").to_vec();
-    match conditions.iter_mut().find(|c| c.str_at("type") == "PodScheduled") {
-        Some(c) if c.str_at("status") == "True" => {}
-        Some(c) => *c = condition,
-        None => conditions.push(condition),
+    for field in ["annotations", "labels"] {
+        let Some(more) = b.metadata().and_then(|m| m.get(field)).and_then(Value::as_object) else { continue };
+        let m = pod.metadata_mut();
+        let have = m.entry(field).or_insert_with(|| Value::Object(Default::default()));
+        if let Value::Object(have) = have {
+            for (k, v) in more {
+                have.insert(k.clone(), v.clone());
+            }
+        }
     }
-    pod.set_at("status.conditions", conditions);
-    Ok(pod)
+    set_condition(pod, "PodScheduled", "", "", now);
+    Ok(())
+}
+
+/// Sets a condition of a pod to True.
+pub fn set_condition(pod: &mut Value, ty: &str, reason: &str, message: &str, now: &str) {
+    let mut all = pod.array_at("status.conditions").to_vec();
+    let mut c = serde_json::json!({ "type": ty, "status": "True", "lastTransitionTime": now });
+    for (k, v) in [("reason", reason), ("message", message)] {
+        if !v.is_empty() {
+            c[k] = v.into();
+        }
+    }
+    match all.iter_mut().find(|x| x.str_at("type") == ty) {
+        Some(old) => {
+            if old.str_at("status") == "True"
+                && let Some(t) = old.get("lastTransitionTime")
+            {
+                c["lastTransitionTime"] = t.clone();
+            }
+            for k in ["observedGeneration", "lastProbeTime"] {
+                if let Some(v) = old.get(k) {
+                    c[k] = v.clone();
+                }
+            }
+            *old = c;
+        }
+        None => all.push(c),
+    }
+    pod.set_at("status.conditions", all);
 }
