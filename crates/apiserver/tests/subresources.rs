@@ -151,6 +151,7 @@ async fn namespaces_are_finalized() {
     let f = s.json("PUT /api/v1/namespaces/b/finalize", n).await;
     assert_eq!(f.code, 200, "{}", f.text());
     assert_eq!(s.get("/api/v1/namespaces/b").await.code, 404);
+    s.json("POST /api/v1/namespaces", json!({"metadata": {"name": "default"}})).await;
     assert_eq!(s.json("DELETE /api/v1/namespaces/default", Value::Null).await.code, 403);
 }
 
