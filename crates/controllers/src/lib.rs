@@ -22,9 +22,11 @@ mod endpointslice;
 mod garbage_collector;
 mod namespace;
 mod node_ipam;
+mod node_lifecycle;
 mod replicaset;
 mod root_ca;
 mod service_account;
+mod taint_eviction;
 
 use client::InformerFactory;
 use runtime::Runtime;

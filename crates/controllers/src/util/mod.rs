@@ -8,5 +8,6 @@ pub mod intstr;
 pub mod meta;
 pub mod pods;
 pub mod services;
+pub mod taints;
 pub mod wake;
 pub mod written;

@@ -1,9 +1,9 @@
 //! Pods: their state, the order in which to delete them, and making them from templates.
 
-use super::meta::{MetaExt, controller_ref};
+use super::meta::{MetaExt, controller_ref, whole};
 use crate::k8s::core::{Pod, PodCondition, PodTemplateSpec};
 use crate::k8s::{ObjectMeta, Timestamp};
-use client::Kind;
+use client::{Informer, Kind};
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -124,6 +124,43 @@ pub fn deletion_order(a: (&Pod, usize), b: (&Pod, usize), now: Option<Timestamp>
         .then_with(|| later_first_roughly(ready_since(a), ready_since(b), now, uids))
         .then_with(|| restarts(b).cmp(&restarts(a)))
         .then_with(|| later_first_roughly(a.created(), b.created(), now, uids))
+}
+
+/// The index of pods by the node they are bound to.
+pub const BY_NODE: &str = "node";
+
+pub fn index_by_node(pods: &Informer<Pod>) {
+    pods.add_index(BY_NODE, |p| {
+        Some(node_name(p).to_owned()).filter(|n| !n.is_empty()).into_iter().collect()
+    });
+}
+
+/// Sets a condition of a pod; answers whether anything changed. The time of transition moves with the status.
+pub fn set_condition(p: &mut Pod, c: PodCondition) -> bool {
+    let all = p.status.get_or_insert_default().conditions.get_or_insert_default();
+    match all.iter_mut().find(|x| x.type_ == c.type_) {
+        None => {
+            all.push(c);
+            true
+        }
+        Some(x) => {
+            let since = if x.status == c.status {
+                x.last_transition_time.clone()
+            } else {
+                c.last_transition_time.clone()
+            };
+            let new = PodCondition { last_transition_time: since, ..c };
+            let changed = *x != new;
+            *x = new;
+            changed
+        }
+    }
+}
+
+/// The patch of a pod's status that says why it is about to be disrupted.
+pub fn disruption_patch(reason: &str, message: &str, now: Timestamp) -> serde_json::Value {
+    serde_json::json!({"status": {"conditions": [{"type": "DisruptionTarget", "status": "True",
+        "reason": reason, "message": message, "lastTransitionTime": whole(now)}]}})
 }
 
 /// The prefix of the names of pods made for an owner; the dash is left out when the name leaves no room for it.
