@@ -517,13 +517,14 @@ fn damaged_rows_are_found() {
     ];
     assert_eq!(load(10, rows).unwrap(), (10, 2, 3));
     let name = |r: Result<_, Bad>| r.map(|_: (i64, usize, usize)| ()).unwrap_err().to_string();
-    let mut out = Vec::new();
-    out.push(name(load(0, vec![row("a", 3, 0, 3, 1)])));
-    out.push(name(load(0, vec![row("a", 2, 1, 2, 1)])));
-    out.push(name(load(0, vec![row("a", 2, 0, 2, 1), row("a", 3, 0, 2, 3)])));
-    out.push(name(load(0, vec![row("a", 2, 0, 0, 0)])));
-    out.push(name(load(5, vec![row("a", 2, 0, 2, 1)])));
-    out.push(name(load(0, vec![row("a", 1, 0, 1, 1)])));
+    let out = [
+        name(load(0, vec![row("a", 3, 0, 3, 1)])),
+        name(load(0, vec![row("a", 2, 1, 2, 1)])),
+        name(load(0, vec![row("a", 2, 0, 2, 1), row("a", 3, 0, 2, 3)])),
+        name(load(0, vec![row("a", 2, 0, 0, 0)])),
+        name(load(5, vec![row("a", 2, 0, 2, 1)])),
+        name(load(0, vec![row("a", 1, 0, 1, 1)])),
+    ];
     expect![[r#"
         changes between revisions 1 and 3 are missing
         row Place { revision: 2, sub: 1 } (a) is out of order

@@ -74,7 +74,7 @@ enum Home {
     /// A thread of its own, with the database.
     Disk { jobs: mpsc::Sender<Job>, done: watch::Receiver<bool> },
     /// No disk, no thread: each request is carried out where it is made.
-    Memory(Mutex<Writer>),
+    Memory(Box<Mutex<Writer>>),
 }
 
 struct SharedLease {
@@ -111,6 +111,16 @@ impl Embedded {
             keys = found.state.snapshot().len(),
             "store opened"
         );
+        Self::on_disk(path, options, &rt, lock, found)
+    }
+
+    fn on_disk(
+        path: &Path,
+        options: Options,
+        rt: &Runtime,
+        lock: Lock,
+        found: disk::Found,
+    ) -> Result<Arc<Self>, Error> {
         let (signals, revision, deadline) = signals(&found.state);
         let hub = Hub::new(found.state.revision(), options.watch_backlog);
         let published = Arc::new(ArcSwap::from_pointee(Published::new(found.state)));
@@ -151,7 +161,7 @@ impl Embedded {
             to.close();
         });
         let home = Home::Disk { jobs, done };
-        Ok(Self::start(published, hub, home, options, Some(path.to_owned()), stop, &rt, revision, deadline))
+        Ok(Self::start(published, hub, home, options, Some(path.to_owned()), stop, rt, revision, deadline))
     }
 
     /// A store without disk, for tests: everything happens at once, in the caller, also when time is paused.
@@ -176,7 +186,7 @@ impl Embedded {
             stopped.cancelled().await;
             to.close();
         });
-        let home = Home::Memory(Mutex::new(writer));
+        let home = Home::Memory(Box::new(Mutex::new(writer)));
         Self::start(published, hub, home, options, None, stop, rt, revision, deadline)
     }
 
@@ -332,9 +342,14 @@ impl Embedded {
     async fn special(&self, job: fn(Answer) -> Job) -> Result<(), Error> {
         let Home::Disk { jobs, .. } = &self.home else { return Ok(()) };
         let (tx, rx) = oneshot::channel();
-        let answer: Answer = Box::new(move |r| drop(tx.send(r.map_err(Clone::clone))));
+        let answer: Answer = Box::new(move |refused| drop(tx.send(refused.cloned().map_or(Ok(()), Err))));
         jobs.send(job(answer)).await.map_err(|_| Error::Closed)?;
         rx.await.map_err(|_| Error::Closed)?
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     #[cfg(test)]
@@ -354,12 +369,9 @@ impl Embedded {
         let (tx, rx) = oneshot::channel();
         let work: Work = Box::new(move |d| {
             let decided = decide(d);
-            Box::new(move |durable| {
+            Box::new(move |refused| {
                 // The one who asked may have gone.
-                let _ = tx.send(match durable {
-                    Ok(()) => decided,
-                    Err(e) => Err(e.clone()),
-                });
+                let _ = tx.send(refused.cloned().map_or(decided, Err));
             })
         });
         match &self.home {
@@ -462,7 +474,7 @@ impl Storage for Embedded {
                 let mut shared = lock(&self.leases);
                 shared.retain(|l| l.deadline > now);
                 let fits = |l: &&mut SharedLease| {
-                    l.deadline > want(now) && l.deadline < want(now) + share && l.keys < LEASE_KEYS
+                    l.deadline > want(now) && l.deadline <= want(now) + share && l.keys < LEASE_KEYS
                 };
                 if let Some(l) = shared.iter_mut().find(fits) {
                     l.keys += 1;
@@ -492,4 +504,4 @@ impl Storage for Embedded {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -263,6 +263,7 @@ impl Watcher {
         true
     }
 
+    /// Whether an event out of the group's queue is for this watcher.
     fn wants(&self, e: &Event) -> bool {
         e.record.mod_revision > self.after && (self.exact || self.keys.contains(e.record.key.as_bytes()))
     }
@@ -283,7 +284,7 @@ impl Watcher {
         let mut looked = 0;
         let mut last = None;
         for batch in now.state.batches_after(self.after)? {
-            hits.extend(batch.iter().filter(|e| self.wants(e)).cloned());
+            hits.extend(batch.iter().filter(|e| self.keys.contains(e.record.key.as_bytes())).cloned());
             looked += batch.len();
             last = batch.first().map(|e| e.record.mod_revision);
             if looked >= CATCH_UP_STEP {

@@ -76,7 +76,8 @@ impl Draft {
 
 /// A decision, and the answer to give when its batch is durable or was refused.
 pub type Work = Box<dyn FnOnce(&mut Draft) -> Answer + Send>;
-pub type Answer = Box<dyn FnOnce(Result<(), &Error>) + Send>;
+/// Is given why the batch was refused, if it was.
+pub type Answer = Box<dyn FnOnce(Option<&Error>) + Send>;
 
 pub enum Job {
     Work(Work),
@@ -176,17 +177,17 @@ impl Writer {
                 while r.is_ok() && !self.garbage.is_empty() {
                     r = self.sweep();
                 }
-                answer(r.as_ref().map(|()| ()));
+                answer(r.as_ref().err());
             }
             Job::Vacuum(answer) => {
                 let r = self.disk.as_mut().map_or(Ok(()), Disk::vacuum);
-                answer(r.as_ref().map(|()| ()));
+                answer(r.as_ref().err());
             }
             Job::Close => {}
             #[cfg(test)]
             Job::Sql(sql, answer) => {
                 self.disk.as_ref().unwrap().execute(sql);
-                answer(Ok(()));
+                answer(None);
             }
         }
     }
@@ -228,7 +229,7 @@ impl Writer {
         }
         let result = self.commit(&before, draft);
         for a in answers {
-            a(result.as_ref().map(|()| ()));
+            a(result.as_ref().err());
         }
     }
 
