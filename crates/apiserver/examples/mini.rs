@@ -6,6 +6,7 @@
 #[path = "../tests/common/mem.rs"]
 mod mem;
 
+use apiserver::config::{Mode, ServiceAccounts};
 use apiserver::{ApiServer, Config};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -41,7 +42,19 @@ async fn main() {
     let admin = params("admin", Some("system:masters"), &[]).signed_by(&admin_key, &issuer).unwrap();
 
     let rt = Runtime::new();
-    let cfg = Config::new(Arc::new(mem::Home(mem::Mem::new())));
+    let ca_bundle = serve::ClientCa::from_pem(ca_cert.pem().as_bytes()).unwrap();
+    let mut cfg = Config::new(Arc::new(mem::Home(mem::Mem::new())));
+    cfg.authentication.client_ca = Some(ca_bundle.clone());
+    cfg.authentication.service_accounts = Some(ServiceAccounts {
+        signer: authn::keys::PrivateKey::from_pem(&KeyPair::generate().unwrap().serialize_pem()).unwrap(),
+        keys: Vec::new(),
+        issuers: vec!["https://kubernetes.default.svc".into()],
+        audiences: Vec::new(),
+        jwks_uri: String::new(),
+        max_expiration: 0,
+        extend_expiration: true,
+    });
+    cfg.authorization = vec![Mode::Node, Mode::Rbac];
     let api = ApiServer::new(cfg, rt.clone()).unwrap();
     let listener = serve::Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -51,7 +64,7 @@ async fn main() {
             server_key.serialize_pem().as_bytes(),
         )
         .unwrap(),
-        client_ca: Some(serve::ClientCa::from_pem(ca_cert.pem().as_bytes()).unwrap()),
+        client_ca: Some(ca_bundle),
         http2: true,
     };
     let b64 = |s: String| STANDARD.encode(s);
@@ -69,5 +82,6 @@ async fn main() {
         runtime::tasks::terminated().await;
         stop.stop_token().cancel();
     });
+    api.start();
     api.serve(listener, Some(&tls)).await.unwrap();
 }
