@@ -16,6 +16,9 @@ pub use list::{CONTROLLERS, Descriptor};
 #[cfg(test)]
 mod testing;
 
+mod csr_approving;
+mod csr_cleaner;
+mod csr_signing;
 mod deployment;
 mod endpoints;
 mod endpointslice;

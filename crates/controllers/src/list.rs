@@ -31,6 +31,9 @@ macro_rules! controllers {
 }
 
 controllers! {
+    "certificatesigningrequest-approving-controller" "csrapproving" "certificate-controller" "certificate-controller" true crate::csr_approving::run;
+    "certificatesigningrequest-signing-controller" "csrsigning" "certificate-controller" "certificate-controller" true crate::csr_signing::run;
+    "certificatesigningrequest-cleaner-controller" "csrcleaner" "certificate-controller" "certificate-controller" true crate::csr_cleaner::run;
     "namespace-controller" "namespace" "namespace-controller" "namespace-controller" true crate::namespace::run;
     "garbage-collector-controller" "garbagecollector" "generic-garbage-collector" "garbage-collector-controller" true crate::garbage_collector::run;
     "replicaset-controller" "replicaset" "replicaset-controller" "replicaset-controller" true crate::replicaset::replicaset;

@@ -105,7 +105,7 @@ impl FakeApi {
     pub fn react(&self, f: impl Fn(&Request<Bytes>) -> Option<Status> + Send + Sync + 'static) {
         self.lock().reactions.push(Box::new(f));
     }
-    /// Answers GETs of a path with this.
+    /// Answers GETs of a path with this; or other requests, as `POST /path`.
     pub fn answer(&self, path: &str, v: Value) {
         self.lock().answers.insert(path.to_owned(), v);
     }
@@ -230,7 +230,9 @@ impl FakeApi {
         if let Some(f) = s.reactions.iter().find_map(|r| r(req)) {
             return Err(f);
         }
-        if let Some(v) = s.answers.get(&path).filter(|_| req.method() == Method::GET) {
+        let asked =
+            if req.method() == Method::GET { path.clone() } else { format!("{} {path}", req.method()) };
+        if let Some(v) = s.answers.get(&asked) {
             return Ok(v.clone());
         }
         let t = Target::parse(&path).ok_or_else(Status::no_such_resource)?;
@@ -322,7 +324,7 @@ impl State {
             return Err(Status::modified(gr, &t.name));
         }
         let status = new.at("status").cloned();
-        if t.subresource == "status" {
+        if matches!(t.subresource.as_str(), "status" | "approval") {
             // As upstream for most kinds: spec and labels are kept, annotations are taken.
             for f in ["spec", "metadata.labels", "metadata.ownerReferences", "metadata.finalizers"] {
                 match old.at(f) {

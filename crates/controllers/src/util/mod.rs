@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod claim;
+pub mod csr;
 pub mod discovery;
 pub mod hash;
 pub mod intstr;
