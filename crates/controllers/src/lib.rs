@@ -19,6 +19,7 @@ mod testing;
 mod csr_approving;
 mod csr_cleaner;
 mod csr_signing;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;

@@ -6,7 +6,7 @@ use crate::context::{Ctx, Error};
 use crate::k8s::Timestamp;
 use crate::k8s::core::{Namespace, Pod};
 use crate::util::discovery::{Resource, discover};
-use crate::util::meta::{MetaExt, seconds_since};
+use crate::util::meta::seconds_since;
 use crate::util::{pods, wake};
 use client::{Client, Informer, Key, ListParams, Outcome, Queue, retry_on_conflict, run_workers};
 use http::Method;
