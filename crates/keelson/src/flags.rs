@@ -44,6 +44,11 @@ pub struct Common {
     /// Pods the node takes at most.
     #[arg(long, default_value_t = 110)]
     pub max_pods: usize,
+    /// When pods are evicted, as the kubelet's flag has it: `signal<quantity`, separated by commas. The defaults leave
+    /// less of large disks unused than the kubelet's own.
+    #[arg(long, value_delimiter = ',', value_parser = threshold,
+        default_value = "memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%,imagefs.available<5%")]
+    pub eviction_hard: Vec<(String, String)>,
     /// How much is logged: 0 notices, 4 debug, 6 trace.
     #[arg(short, long, default_value_t = 2)]
     pub v: u8,
@@ -102,6 +107,31 @@ pub struct Agent {
     /// A file that holds the token.
     #[arg(long, conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
+}
+
+fn threshold(s: &str) -> Result<(String, String), String> {
+    const SIGNALS: [&str; 7] = [
+        "memory.available",
+        "nodefs.available",
+        "nodefs.inodesFree",
+        "imagefs.available",
+        "imagefs.inodesFree",
+        "pid.available",
+        "allocatableMemory.available",
+    ];
+    let (signal, quantity) = s
+        .split_once('<')
+        .ok_or_else(|| format!("{s:?} is not a threshold such as memory.available<100Mi"))?;
+    if !SIGNALS.contains(&signal) {
+        return Err(format!("{signal:?} is not a signal: {}", SIGNALS.join(", ")));
+    }
+    let percent = quantity.strip_suffix('%').and_then(|p| p.parse::<f64>().ok());
+    if percent.is_none_or(|p| !(0.0..=100.0).contains(&p))
+        && meta::quantity::Quantity::parse(quantity).is_err()
+    {
+        return Err(format!("{quantity:?} is neither a percentage nor a quantity"));
+    }
+    Ok((signal.to_owned(), quantity.to_owned()))
 }
 
 fn port_range(s: &str) -> Result<(u16, u16), String> {

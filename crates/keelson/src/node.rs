@@ -120,7 +120,7 @@ fn kubelet(
         p.leaf("kubelet", &serving).map_err(|e| e.to_string())?;
     }
     let dir = c.data_dir.join("pki");
-    let config = kubelet::Config {
+    let mut config = kubelet::Config {
         node_name: name,
         node_ips: vec![ip.to_string()],
         node_labels: c.node_labels.iter().map(|l| split(l)).collect(),
@@ -135,6 +135,7 @@ fn kubelet(
         max_pods: c.max_pods,
         ..kubelet::Config::default()
     };
+    config.eviction.hard = c.eviction_hard.iter().cloned().collect();
     let task = rt.clone();
     rt.spawn("kubelet", async move {
         if let Err(e) = kubelet::run(config, client, task).await {
