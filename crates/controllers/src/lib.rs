@@ -30,6 +30,7 @@ mod node_lifecycle;
 mod replicaset;
 mod root_ca;
 mod service_account;
+mod statefulset;
 mod taint_eviction;
 
 use client::InformerFactory;

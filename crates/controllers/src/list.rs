@@ -39,6 +39,7 @@ controllers! {
     "replicaset-controller" "replicaset" "replicaset-controller" "replicaset-controller" true crate::replicaset::replicaset;
     "replicationcontroller-controller" "replicationcontroller" "replication-controller" "replication-controller" true crate::replicaset::replicationcontroller;
     "deployment-controller" "deployment" "deployment-controller" "deployment-controller" true crate::deployment::run;
+    "statefulset-controller" "statefulset" "statefulset-controller" "statefulset-controller" true crate::statefulset::run;
     "daemonset-controller" "daemonset" "daemon-set-controller" "daemonset-controller" true crate::daemonset::run;
     "node-lifecycle-controller" "nodelifecycle" "node-controller" "node-controller" true crate::node_lifecycle::run;
     "taint-eviction-controller" "" "node-controller" "taint-eviction-controller" true crate::taint_eviction::run;

@@ -280,7 +280,7 @@ impl Controller {
         let c = &self.ctx.client;
         let labels = set.spec.template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
         let collisions = set.status.as_ref().and_then(|s| s.collision_count);
-        let new = history::new(set, &set.spec.template, labels, revision, collisions);
+        let new = history::new(set, &set.spec.template, history::HASH, labels, revision, collisions);
         match c.create(&new).await {
             Ok(r) => {
                 self.written_revisions.wrote(key, r.version());

@@ -35,23 +35,19 @@ pub fn order(a: &ControllerRevision, b: &ControllerRevision) -> std::cmp::Orderi
     a.revision.cmp(&b.revision).then(a.created().cmp(&b.created())).then(a.name().cmp(b.name()))
 }
 
-/// The hash that names a revision.
-pub fn hash_of(t: &PodTemplateSpec, collisions: Option<i32>) -> String {
-    hash::of(t, collisions)
-}
-
-/// A new revision of an owner's template.
+/// A new revision of an owner's template; its hash goes into `label`.
 pub fn new<O: Kind>(
     owner: &O,
     t: &PodTemplateSpec,
+    label: &str,
     mut labels: Map,
     revision: i64,
     collisions: Option<i32>,
 ) -> ControllerRevision {
-    let hash = hash_of(t, collisions);
+    let hash = hash::of(t, collisions);
     let prefix = owner.name().get(..223).unwrap_or(owner.name());
     let name = format!("{prefix}-{hash}");
-    labels.insert(HASH.into(), hash);
+    labels.insert(label.into(), hash);
     ControllerRevision {
         metadata: ObjectMeta {
             name: Some(name),
