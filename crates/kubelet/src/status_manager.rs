@@ -273,8 +273,12 @@ fn covers(api: &PodStatus, ours: &PodStatus) -> bool {
                 && (c.observed_generation.is_none() || a.observed_generation == c.observed_generation)
         })
     });
+    let stale = api.conditions.iter().flatten().any(|a| {
+        a.type_.starts_with("PodResize") && !ours.conditions.iter().flatten().any(|c| c.type_ == a.type_)
+    });
     let text = |v: &Option<String>| v.clone().unwrap_or_default();
     conditions
+        && !stale
         && text(&api.phase) == text(&ours.phase)
         && text(&api.reason) == text(&ours.reason)
         && text(&api.message) == text(&ours.message)
@@ -349,7 +353,15 @@ fn patch(api: &Pod, s: &PodStatus) -> Value {
                 let kind = c.get("type").and_then(Value::as_str).unwrap_or("");
                 crate::pod::status::OWN_CONDITIONS.contains(&kind) || kind == "DisruptionTarget"
             });
-            for c in list {
+            // A resize that is over leaves no condition behind.
+            for kind in ["PodResizePending", "PodResizeInProgress"] {
+                let had =
+                    api.status.iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.type_ == kind);
+                if had && !list.iter().any(|c| c.get("type").and_then(Value::as_str) == Some(kind)) {
+                    list.push(json!({"$patch": "delete", "type": kind}));
+                }
+            }
+            for c in list.iter_mut().filter(|c| c.get("$patch").is_none()) {
                 // A reason that is gone must not stay.
                 if let Some(c) = c.as_object_mut() {
                     for k in ["reason", "message"] {

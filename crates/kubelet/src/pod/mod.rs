@@ -12,6 +12,7 @@ pub mod hosts;
 pub mod observe;
 pub mod plan;
 pub mod qos;
+pub mod resize;
 pub mod security;
 pub mod status;
 

@@ -70,8 +70,8 @@ impl Plan {
     }
 }
 
-/// What to do for a pod that should run.
-pub fn plan(pod: &Pod, o: &Observed, probes: &ProbeResults, restart_all: bool) -> Plan {
+/// What to do for a pod that should run. `resized` are containers that must restart to take up new resources.
+pub fn plan(pod: &Pod, o: &Observed, probes: &ProbeResults, resized: &[String], restart_all: bool) -> Plan {
     let s = spec(pod);
     let sandbox = sandbox_state(pod, o);
     let mut p = Plan {
@@ -104,7 +104,7 @@ pub fn plan(pod: &Pod, o: &Observed, probes: &ProbeResults, restart_all: bool) -
     for (i, c) in s.containers.iter().enumerate() {
         let newest = o.newest(&c.name);
         match newest {
-            Some(n) if n.state == State::Running => match unwanted(c, n, probes, "Container") {
+            Some(n) if n.state == State::Running => match unwanted(c, n, probes, "Container", resized) {
                 None => keep += 1,
                 Some((mut message, reason, changed)) => {
                     if changed || restarts_when_killed(c, pod) {
@@ -158,6 +158,7 @@ fn unwanted(
     n: &Instance,
     probes: &ProbeResults,
     what: &str,
+    resized: &[String],
 ) -> Option<(String, KillReason, bool)> {
     if n.hash != 0 && n.hash != container_hash(c) {
         return Some((format!("{what} {} definition changed", c.name), KillReason::Other, true));
@@ -167,6 +168,9 @@ fn unwanted(
     }
     if probes.startup.get(&n.id) == Some(&false) {
         return Some((format!("{what} {} failed startup probe", c.name), KillReason::Startup, false));
+    }
+    if resized.contains(&c.name) {
+        return Some((format!("{what} {} resize requires restart", c.name), KillReason::Other, true));
     }
     None
 }

@@ -9,8 +9,9 @@ use super::observe::{Observed, ProbeResults};
 use super::qos;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+    ResourceRequirements,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Why a container could not be started: the reason and message of its waiting state.
 pub type Reasons = HashMap<String, (String, String)>;
@@ -23,6 +24,10 @@ pub struct Input<'a> {
     pub probes: &'a ProbeResults,
     pub reasons: &'a Reasons,
     pub host_ips: &'a [String],
+    /// What each instance has, where that is known.
+    pub actual: &'a BTreeMap<String, ResourceRequirements>,
+    /// A resize that is not done: its conditions.
+    pub resize: &'a [PodCondition],
     /// All containers are down for good.
     pub finished: bool,
     /// As in container ids: `containerd`.

@@ -1,6 +1,7 @@
 //! A pod's worker: one task that observes, plans, acts and reports until the pod is gone.
 
 mod kill;
+mod resizing;
 mod start;
 
 use crate::images::StartError;
@@ -8,14 +9,15 @@ use crate::kubelet::{Desired, Entry, Kubelet};
 use crate::pod::helpers::{self, is_deleted, is_static, is_terminal, spec, uid};
 use crate::pod::observe::{Instance, Observed};
 use crate::pod::plan::{self, Plan};
+use crate::pod::resize::{self, Allocated, Verdict};
 use crate::pod::status::{self, Input, Reasons};
 use crate::probes::Host;
 use crate::status_manager::Stage;
 use crate::view;
 use crate::volumes::{Context, Mounted};
 use cri::v1 as rt;
-use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
-use std::collections::{HashMap, HashSet};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus, ResourceRequirements};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -58,6 +60,12 @@ struct Worker {
     /// The pod ran out of time or the node out of room: reason and message of the end.
     verdict: Option<(String, String)>,
     volume_failures: u32,
+    /// What the pod has been granted; `None` until the first round.
+    granted: Option<Allocated>,
+    /// What each instance has.
+    actual: BTreeMap<String, ResourceRequirements>,
+    /// Conditions of a resize that is not done.
+    resizing: Vec<PodCondition>,
     /// Instances whose readiness was asked for at their start.
     kicked: HashSet<String>,
     /// Rounds in a row that asked for another at once.
@@ -80,6 +88,9 @@ pub async fn run(k: Arc<Kubelet>, entry: Arc<Entry>, mut rx: watch::Receiver<Des
         mounted: Mounted::default(),
         verdict: None,
         volume_failures: 0,
+        granted: None,
+        actual: BTreeMap::new(),
+        resizing: vec![],
         kicked: HashSet::new(),
         rounds: 0,
     };
@@ -116,8 +127,18 @@ pub async fn run(k: Arc<Kubelet>, entry: Arc<Entry>, mut rx: watch::Receiver<Des
 impl Worker {
     fn desired(&mut self) -> Desired {
         let d = self.rx.borrow_and_update().clone();
-        self.pod = d.pod.clone();
+        self.take_pod(&d);
         d
+    }
+
+    /// The pod of a wish, with the resources that it has been granted.
+    fn take_pod(&mut self, d: &Desired) {
+        self.pod = match &self.granted {
+            Some(g) if !resize::wanted(&d.pod).iter().all(|(n, r)| g.get(n) == Some(r)) => {
+                Arc::new(resize::with(&d.pod, g))
+            }
+            _ => d.pod.clone(),
+        };
     }
 
     /// Whether the pod must go down, by its owner's or the node's will.
@@ -164,6 +185,8 @@ impl Worker {
             probes: &probes,
             reasons: &self.reasons,
             host_ips: &self.k.host_ips,
+            actual: &self.actual,
+            resize: &self.resizing,
             finished,
             runtime: &runtime,
             now: self.k.now(),
@@ -218,6 +241,7 @@ impl Worker {
             tracing::warn!(pod = helpers::key(&self.pod), error = %e, "looking at the pod failed, trying again");
             return Next::Wait(self.k.now() + 2 * SECOND);
         }
+        self.grant();
         let s = self.report(Stage::Alive);
         if is_terminal(s.phase.as_deref().unwrap_or("")) {
             self.life = Life::Terminating;
@@ -278,7 +302,9 @@ impl Worker {
             return Err(k.now() + 2 * SECOND);
         }
         k.watched.register(&self.pod);
-        if let Err(e) = k.cgroups.ensure(&self.pod) {
+        if let Err(e) = k.cgroups.ensure(&self.pod)
+            && self.resizing.is_empty()
+        {
             let m = format!("unable to ensure pod container exists: {e}");
             k.recorder.pod(&self.pod, "Warning", "FailedCreatePodContainer", &m);
             return Err(in_ten);
@@ -298,9 +324,10 @@ impl Worker {
         let probes = k.prober.results.of(ids);
         let restart_all =
             s.conditions.iter().flatten().any(|c| c.type_ == "AllContainersRestarting" && c.status == "True");
-        let p = plan::plan(&self.pod, &self.observed, &probes, restart_all);
+        let resized = resize::work(&self.pod, &self.observed, &self.actual);
+        let p = plan::plan(&self.pod, &self.observed, &probes, &resized.restart, restart_all);
         if p.is_empty() {
-            return Ok(false);
+            return self.update_in_place(&resized).await;
         }
         tracing::debug!(pod = helpers::key(&self.pod), plan = ?p, "acting");
         self.execute(&p).await
@@ -550,7 +577,7 @@ impl Worker {
                             return Next::Exit;
                         }
                         let d = self.rx.borrow_and_update().clone();
-                        self.pod = d.pod.clone();
+                        self.take_pod(&d);
                         let g = self.grace(&d);
                         if g.is_some() && (grace.is_none() || g < grace) {
                             break Some(g);

@@ -153,6 +153,7 @@ pub(super) async fn start(
         }
     };
     event("Normal", "Created", "Container created");
+    w.actual.insert(id.clone(), c.resources.clone().unwrap_or_default());
     if let Err(e) = k.cri.start_container(rt::StartContainerRequest { container_id: id.clone() }).await {
         let m = e.message.replace(&id, &c.name);
         fail(&m);

@@ -39,7 +39,7 @@ fn probes(text: &str) -> ProbeResults {
 }
 
 fn check(spec: serde_json::Value, seen: &str, results: &str, want: &str) {
-    let got = show(&plan(&pod(spec.clone()), &observed(seen), &probes(results), false));
+    let got = show(&plan(&pod(spec.clone()), &observed(seen), &probes(results), &[], false));
     assert_eq!(got, want, "spec {spec} seen {seen:?} probes {results:?}");
 }
 
@@ -73,13 +73,17 @@ fn sandbox_died() {
     let p = pod(json!({"restartPolicy": "Never", "containers": [{"name": "a"}]}));
     let mut o = observed("a:exited(137)");
     o.sandboxes[0].ready = false;
-    assert_eq!(show(&plan(&p, &o, &ProbeResults::default(), false)), "kill-pod", "a pod that never restarts");
+    assert_eq!(
+        show(&plan(&p, &o, &ProbeResults::default(), &[], false)),
+        "kill-pod",
+        "a pod that never restarts"
+    );
     let p = pod(json!({"containers": [{"name": "a"}], "initContainers": [{"name": "i"}]}));
-    let got = show(&plan(&p, &o, &ProbeResults::default(), false));
+    let got = show(&plan(&p, &o, &ProbeResults::default(), &[], false));
     assert_eq!(got, "kill-pod; sandbox#1; init[0]", "init containers run again");
     o.sandboxes[0].ready = true;
     o.sandboxes[0].ips.clear();
-    assert_eq!(show(&plan(&p, &o, &ProbeResults::default(), false)), "kill-pod; sandbox#1; init[0]");
+    assert_eq!(show(&plan(&p, &o, &ProbeResults::default(), &[], false)), "kill-pod; sandbox#1; init[0]");
 }
 
 #[test]
@@ -167,7 +171,7 @@ fn changed_image_restarts() {
     let p = pod(json!({"containers": [{"name": "a", "image": "new"}]}));
     let mut o = observed("a:running");
     o.instances[0].hash = 1;
-    let got = show(&plan(&p, &o, &ProbeResults::default(), false));
+    let got = show(&plan(&p, &o, &ProbeResults::default(), &[], false));
     assert_eq!(got, "kill a-0 (Container a definition changed, will be restarted); start[0]");
 }
 
@@ -180,7 +184,7 @@ fn restart_all_in_place() {
     let o = observed("a:exited(88) b:running i:exited(0)");
     assert!(restarts_all(&p, &o, None));
     assert!(!restarts_all(&p, &observed("a:exited(1) b:running"), None));
-    let got = show(&plan(&p, &o, &ProbeResults::default(), true));
+    let got = show(&plan(&p, &o, &ProbeResults::default(), &[], true));
     assert_eq!(got, "reset b-0!; reset i-0; reset a-0");
 }
 
@@ -188,6 +192,13 @@ fn restart_all_in_place() {
 fn deleted_pods_do_not_start() {
     let mut p = pod(json!({"containers": [{"name": "a"}]}));
     p.metadata.deletion_timestamp = Some(crate::pod::helpers::time(0));
-    let got = plan(&p, &observed("a:exited(1)"), &ProbeResults::default(), false);
+    let got = plan(&p, &observed("a:exited(1)"), &ProbeResults::default(), &[], false);
     assert_eq!(show(&got), "kill-pod");
+}
+
+#[test]
+fn resized_containers_restart() {
+    let p = pod(json!({"restartPolicy": "Never", "containers": [{"name": "a"}, {"name": "b"}]}));
+    let got = plan(&p, &observed("a:running b:running"), &ProbeResults::default(), &["a".to_owned()], false);
+    assert_eq!(show(&got), "kill a-0 (Container a resize requires restart, will be restarted); start[0]");
 }

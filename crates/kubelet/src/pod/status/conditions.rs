@@ -61,6 +61,7 @@ pub(super) fn all(i: &Input<'_>, out: &PodStatus) -> Vec<PodCondition> {
         own.push(make("AllContainersRestarting", restarting(i, phase)));
     }
     let at = list.len();
+    list.extend(i.resize.iter().cloned());
     list.extend(own);
     stamp(&mut list[at..], i.reported, i.now);
     list

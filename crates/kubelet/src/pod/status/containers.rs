@@ -147,7 +147,11 @@ fn converted(
         state: Some(ContainerState::default()),
         last_state: Some(ContainerState::default()),
         allocated_resources: c.resources.as_ref().and_then(|r| r.requests.clone()),
-        resources: c.resources.clone().or_else(|| Some(Default::default())),
+        resources: (n.state == State::Running)
+            .then(|| i.actual.get(&n.id).cloned())
+            .flatten()
+            .or_else(|| c.resources.clone())
+            .or_else(|| Some(Default::default())),
         user: n.user.as_ref().map(|u| ContainerUser {
             linux: Some(LinuxContainerUser {
                 uid: u.uid,

@@ -15,6 +15,8 @@ fn make(pod: &Pod, seen: &str, reported: &PodStatus, reasons: &[(&str, &str)], f
         probes: &ProbeResults::default(),
         reasons: &reasons,
         host_ips: &["192.0.2.1".to_owned()],
+        actual: &BTreeMap::new(),
+        resize: &[],
         finished,
         runtime: "containerd",
         now: 100_000_000_000,
