@@ -50,6 +50,11 @@ impl Chain {
         &self.outside
     }
 
+    /// Whether a plugin may ask for a namespace to be made.
+    pub fn provisions_namespaces(&self) -> bool {
+        self.plugins.iter().any(|p| p.name() == "NamespaceAutoProvision")
+    }
+
     /// Lets all plugins change the object; before the mutating policies and webhooks.
     pub fn admit(&self, a: &mut Attributes<'_>, l: &dyn Lookup) -> Result<(), Status> {
         for p in &self.plugins {

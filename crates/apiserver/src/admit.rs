@@ -61,7 +61,11 @@ pub async fn mutate(
     mut obj: Option<&mut Value>,
     old: Option<&Value>,
 ) -> Result<()> {
-    let untouched = obj.as_deref().cloned();
+    // What a second try begins with, where a plugin may ask for one.
+    let retries = a.operation == Operation::Create
+        && a.subresource.is_empty()
+        && (cx.res.is("", "pods") || cx.server.admission.provisions_namespaces());
+    let untouched = if retries { obj.as_deref().cloned() } else { None };
     let mut waited = false;
     let mut provisioned = false;
     loop {
@@ -158,7 +162,7 @@ pub async fn validate(
             if charged.contains(&name) {
                 continue;
             }
-            if charge(cx, &q).await? {
+            if charge(cx, q).await? {
                 charged.push(name);
             } else {
                 again = true;
@@ -174,7 +178,7 @@ pub async fn validate(
 }
 
 /// Stores a charged quota; false where somebody else changed it meanwhile.
-async fn charge(cx: &Cx, quota: &Value) -> Result<bool> {
+async fn charge(cx: &Cx, mut quota: Value) -> Result<bool> {
     let info = cx
         .server
         .registry()
@@ -182,7 +186,7 @@ async fn charge(cx: &Cx, quota: &Value) -> Result<bool> {
         .cloned()
         .ok_or_else(|| -> Failure { Status::internal("resourcequotas are not served").into() })?;
     let expected = quota.resource_version().parse().map_err(Status::internal)?;
-    let bytes = object::encode(&info, quota).await?;
+    let bytes = object::encode(&info, &mut quota).await?;
     let key = info.key(quota.namespace(), quota.name());
     match cx.server.store.put(&key, bytes, Some(expected), 0).await {
         Ok(Outcome::Done(_)) => Ok(true),

@@ -1,14 +1,15 @@
 //! What every request passes before its handler: who is it, does it want to be another, are there too many, may it.
 
-use crate::Result;
 use crate::cx::{Cx, Warnings};
 use crate::lookup::Lookup;
 use crate::request::RequestInfo;
 use crate::server::ApiServer;
+use crate::{Result, respond};
 use authz::{Attributes, Decision};
-use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use meta::{Status, UserInfo};
-use serve::Peer;
+use serve::{Body, Peer};
 
 /// Paths that anyone may get without asking the authorizer (`--authorization-always-allow-paths`).
 const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/readyz", "/livez"];
@@ -98,7 +99,9 @@ pub fn require(cx: &Cx, verb: &str) -> Result<()> {
     decide(&cx.server, &a)
 }
 
-/// The 429 of a server that has its hands full.
-pub fn too_many() -> Status {
-    Status::too_many_requests("too many requests, please try again later", 1)
+/// The 429 of a server that has its hands full: plain text, as upstream's.
+pub fn too_many() -> Response<Body> {
+    let mut r = respond::text(StatusCode::TOO_MANY_REQUESTS, "Too many requests, please try again later.\n");
+    r.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    r
 }

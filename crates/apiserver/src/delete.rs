@@ -131,7 +131,7 @@ async fn attempt(cx: &Cx, name: &str, o: &DeleteOptions, key: &str, r: &Arc<Reco
         if o.dry_run {
             return Ok(Attempt::Done(Deleted::Object(obj), false));
         }
-        let bytes = object::encode(&cx.res, &obj).await?;
+        let bytes = object::encode(&cx.res, &mut obj).await?;
         if bytes == r.value {
             return Ok(Attempt::Done(Deleted::Object(obj), false));
         }

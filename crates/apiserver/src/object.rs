@@ -184,30 +184,37 @@ pub fn set_resource_version(v: &mut Value, revision: i64) {
     }
 }
 
-/// The bytes to store: resourceVersion and selfLink taken out, in the storage version.
-pub async fn encode(info: &ResourceInfo, v: &Value) -> Result<Bytes> {
-    let mut v = v.clone();
+/// The bytes to store, in the storage version; without resourceVersion and selfLink, which are no state.
+pub async fn encode(info: &ResourceInfo, v: &mut Value) -> Result<Bytes> {
     let m = v.metadata_mut();
-    m.remove("resourceVersion");
     m.remove("selfLink");
+    let version = m.remove("resourceVersion");
+    let done = encode_state(info, v).await;
+    if let Some(r) = version {
+        v.metadata_mut().insert("resourceVersion".into(), r);
+    }
+    done
+}
+
+async fn encode_state(info: &ResourceInfo, v: &Value) -> Result<Bytes> {
     match &info.codec {
         Codec::Builtin(b) => {
-            let v = if b.row.storage == info.api_version { v } else { kinds::convert::to_storage(b.row, v) };
+            let converted =
+                (b.row.storage != info.api_version).then(|| kinds::convert::to_storage(b.row, v.clone()));
             if b.json {
                 let mut out = Vec::with_capacity(1024);
-                if b.row.storage == info.api_version {
-                    schema::json::encode(&v, b.stored, &mut out);
-                } else {
-                    serde_json::to_writer(&mut out, &v).map_err(Status::internal)?;
+                match &converted {
+                    Some(v) => serde_json::to_writer(&mut out, v).map_err(Status::internal)?,
+                    None => schema::json::encode(v, b.stored, &mut out),
                 }
                 out.push(b'\n');
                 return Ok(out.into());
             }
-            let raw = schema::proto::encode(&v, b.stored);
+            let raw = schema::proto::encode(converted.as_ref().unwrap_or(v), b.stored);
             Ok(schema::proto::wrap(b.row.storage, &info.gvk.kind, &raw).into())
         }
         Codec::Custom(c) => {
-            let v = c.to_stored(v).await?;
+            let v = c.to_stored(v.clone()).await?;
             let mut out = serde_json::to_vec(&v).map_err(Status::internal)?;
             out.push(b'\n');
             Ok(out.into())

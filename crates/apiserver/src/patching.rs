@@ -176,18 +176,19 @@ fn wire_form(cx: &Cx, v: &Value) -> Value {
 
 /// What comes out of a patch must be an object of the kind.
 fn decode(cx: &Cx, p: &Patch, v: Value, validation: FieldValidation) -> Result<Value> {
-    let shown = |v: &Value| match p.kind {
-        Kind::Strategic => p.body.to_string(),
-        _ => v.to_string(),
+    // What a message shows; kept only where it cannot be had later.
+    let kept = match p.kind {
+        Kind::Json | Kind::Merge => Some(v.to_string()),
+        Kind::Strategic | Kind::Apply => None,
     };
+    let shown = || kept.clone().unwrap_or_else(|| p.body.to_string());
     let mut strict = p.strict.clone();
     let obj = match &cx.res.codec {
         Codec::Builtin(b) => {
-            let text = shown(&v);
-            let d = schema::json::canonicalize(v, b.ty).map_err(|e| invalid(&text, &e.0))?;
+            let d = schema::json::canonicalize(v, b.ty).map_err(|e| invalid(&shown(), &e.0))?;
             strict.extend(d.strict);
             if validation == FieldValidation::Strict && !strict.is_empty() {
-                return Err(invalid(&text, &format!("strict decoding error: {}", strict.join(", "))));
+                return Err(invalid(&shown(), &format!("strict decoding error: {}", strict.join(", "))));
             }
             report_strict(cx, strict, validation, None)?;
             let mut obj = d.value;
@@ -197,16 +198,15 @@ fn decode(cx: &Cx, p: &Patch, v: Value, validation: FieldValidation) -> Result<V
         }
         Codec::Custom(_) => {
             let mut obj = v;
-            let text = shown(&obj);
             if obj.str_at("kind") != cx.res.gvk.kind || obj.str_at("apiVersion") != cx.res.api_version {
                 let why = format!(
                     "the patch may not change kind and apiVersion ({} in {})",
                     cx.res.gvk.kind, cx.res.api_version
                 );
-                return Err(invalid(&text, &why));
+                return Err(invalid(&shown(), &why));
             }
             match admit_custom(cx, &mut obj, strict, validation, None) {
-                Err(e) if e.is(Reason::BadRequest) => return Err(invalid(&text, &e.message)),
+                Err(e) if e.is(Reason::BadRequest) => return Err(invalid(&shown(), &e.message)),
                 other => other?,
             }
             obj

@@ -238,8 +238,12 @@ impl ApiServer {
             None
         } else {
             let pool = if info.mutating() { &self.writing } else { &self.reading };
-            Some(pool.try_acquire().map_err(|_| chain::too_many())?)
+            match pool.try_acquire() {
+                Ok(slot) => Some(slot),
+                Err(_) => return Ok(chain::too_many()),
+            }
         };
+        let limit = if long { TIMEOUT } else { deadline(&query)? };
         chain::authorize(&self, &info, &user)?;
         let started = tokio::time::Instant::now();
         let counted = self.metrics.begin(&info);
@@ -247,7 +251,7 @@ impl ApiServer {
         let res = if long {
             work.await
         } else {
-            match tokio::time::timeout(TIMEOUT, work).await {
+            match tokio::time::timeout(limit, work).await {
                 Ok(r) => r,
                 Err(_) => {
                     Err(Status::timeout("request did not complete within the allotted timeout", 0).into())
@@ -261,6 +265,15 @@ impl ApiServer {
         counted.end(code.as_u16(), started.elapsed());
         res
     }
+}
+
+/// How long a request may take: what its `timeout` says, up to the server's own limit.
+fn deadline(query: &Query) -> crate::Result<Duration> {
+    let Some(text) = query.get("timeout").filter(|t| !t.is_empty()) else { return Ok(TIMEOUT) };
+    let nanos = meta::time::parse_duration(text)
+        .map_err(|e| Status::bad_request(format!("invalid timeout specified in the request URL - {e}")))?;
+    let wanted = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+    Ok(if wanted.is_zero() || wanted > TIMEOUT { TIMEOUT } else { wanted })
 }
 
 /// The identity of the server's own requests.

@@ -143,7 +143,7 @@ async fn commit_new(cx: &Cx, mut obj: Value, opts: &WriteOptions) -> Result<Writ
         dry_run: opts.dry_run,
         kind: None,
     };
-    admit::validate(cx, &a, Some(&mut obj.clone()), None).await?;
+    admit::validate(cx, &a, Some(&mut obj), None).await?;
     let key = cx.res.key(obj.namespace(), &name);
     let store = &cx.server.store;
     if opts.dry_run {
@@ -153,7 +153,7 @@ async fn commit_new(cx: &Cx, mut obj: Value, opts: &WriteOptions) -> Result<Writ
             None => Ok(Written::Value(obj)),
         };
     }
-    let mut bytes = object::encode(&cx.res, &obj).await?;
+    let mut bytes = object::encode(&cx.res, &mut obj).await?;
     let lease = lease(cx).await?;
     loop {
         match store.put(&key, bytes.clone(), Some(0), lease).await {
@@ -165,7 +165,7 @@ async fn commit_new(cx: &Cx, mut obj: Value, opts: &WriteOptions) -> Result<Writ
             // Too large: once more without the managed fields, which may be most of it.
             Err(storage::Error::TooLarge(_)) if obj.at("metadata.managedFields").is_some() => {
                 obj.metadata_mut().remove("managedFields");
-                bytes = object::encode(&cx.res, &obj).await?;
+                bytes = object::encode(&cx.res, &mut obj).await?;
             }
             Err(e) => return Err(store_failure(&e)),
         }
@@ -352,7 +352,7 @@ async fn commit_update(
     prepare::keep_metadata(&mut obj, old);
     prepare::validate_update(cx, u.sub, &obj, old)?;
     managed::keep_timestamps(old, &mut obj);
-    admit::validate(cx, a, Some(&mut obj.clone()), Some(old)).await?;
+    admit::validate(cx, a, Some(&mut obj), Some(old)).await?;
     let store = &cx.server.store;
 
     if deletes(&cx.res, &obj, old) {
@@ -364,7 +364,7 @@ async fn commit_update(
         }
         return Ok(Attempt::Done(Written::Value(obj)));
     }
-    let mut bytes = object::encode(&cx.res, &obj).await?;
+    let mut bytes = object::encode(&cx.res, &mut obj).await?;
     if bytes == r.value {
         return Ok(Attempt::Done(Written::Record(r.clone())));
     }
@@ -384,7 +384,7 @@ async fn commit_update(
             Ok(Outcome::Conflict(now)) => return Ok(Attempt::Again(now)),
             Err(storage::Error::TooLarge(_)) if obj.at("metadata.managedFields").is_some() => {
                 obj.metadata_mut().remove("managedFields");
-                bytes = object::encode(&cx.res, &obj).await?;
+                bytes = object::encode(&cx.res, &mut obj).await?;
             }
             Err(e) => return Err(store_failure(&e)),
         }
@@ -405,7 +405,7 @@ pub async fn modify(
         let Some(r) = current else { return Err(cx.not_found(name)) };
         let mut obj = object::decode(&cx.res, &r).await?;
         change(&mut obj)?;
-        let bytes = object::encode(&cx.res, &obj).await?;
+        let bytes = object::encode(&cx.res, &mut obj).await?;
         if bytes == r.value {
             return Ok(Written::Record(r));
         }

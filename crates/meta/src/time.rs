@@ -250,6 +250,57 @@ impl Cursor<'_> {
     }
 }
 
+/// A duration as Go's `time.ParseDuration` reads it (`1h30m`, `-1.5s`, `100ms`, `0`), in nanoseconds. The error is Go's.
+pub fn parse_duration(text: &str) -> Result<i64, String> {
+    let invalid = || format!("time: invalid duration {text:?}");
+    let (negative, mut rest) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut total: i128 = 0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (whole, mut after) = rest.split_at(end);
+        let mut fraction = "";
+        if let Some(f) = after.strip_prefix('.') {
+            let end = f.find(|c: char| !c.is_ascii_digit()).unwrap_or(f.len());
+            (fraction, after) = f.split_at(end);
+        }
+        if whole.len() + fraction.len() == 0 || whole.len() > 19 {
+            return Err(invalid());
+        }
+        let end = after.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, next) = after.split_at(end);
+        let nanos: i128 = match unit {
+            "" => return Err(format!("time: missing unit in duration {text:?}")),
+            "ns" => 1,
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return Err(format!("time: unknown unit {unit:?} in duration {text:?}")),
+        };
+        total += whole.parse::<i128>().unwrap_or(0) * nanos;
+        let digits = &fraction[..fraction.len().min(18)];
+        let scale = 10i128.pow(u32::try_from(digits.len()).unwrap_or(0));
+        total += digits.parse::<i128>().unwrap_or(0) * nanos / scale;
+        if total > i128::from(i64::MAX) {
+            return Err(invalid());
+        }
+        rest = next;
+    }
+    let total = i64::try_from(total).map_err(|_| invalid())?;
+    Ok(if negative { -total } else { total })
+}
+
 /// A duration in seconds as `kubectl get` prints it: `5s`, `3m10s`, `2d5h`
 /// (apimachinery `pkg/util/duration.HumanDuration`).
 pub fn human_duration(seconds: i64) -> String {

@@ -145,7 +145,7 @@ async fn take(s: &Arc<ApiServer>, ip: &IpAddr, namespace: &str, name: &str) -> R
         .any_version("networking.k8s.io", "ipaddresses")
         .cloned()
         .ok_or_else(|| Status::internal("ipaddresses are not served"))?;
-    let obj = json!({
+    let mut obj = json!({
         "metadata": {
             "name": ip.to_string(),
             "uid": s.uuid(),
@@ -154,7 +154,7 @@ async fn take(s: &Arc<ApiServer>, ip: &IpAddr, namespace: &str, name: &str) -> R
         },
         "spec": { "parentRef": { "resource": "services", "namespace": namespace, "name": name } },
     });
-    let bytes = object::encode(&info, &obj).await?;
+    let bytes = object::encode(&info, &mut obj).await?;
     match s.store.put(&info.key("", &ip.to_string()), bytes, Some(0), 0).await {
         Ok(Outcome::Done(_)) => Ok(true),
         Ok(Outcome::Conflict(_)) => Ok(false),

@@ -47,6 +47,9 @@ impl Server {
         }
         s
     }
+    pub fn revision(&self) -> i64 {
+        self.api.store.cached().revision()
+    }
     pub fn admin() -> UserInfo {
         UserInfo::new("admin", &["system:masters", "system:authenticated"])
     }

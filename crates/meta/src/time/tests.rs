@@ -65,3 +65,28 @@ fn ages() {
     }
     assert_eq!(short_human_duration(3 * 86_400), "3d");
 }
+
+#[test]
+fn go_durations() {
+    let second = 1_000_000_000;
+    for (text, want) in [
+        ("0", 0),
+        ("10s", 10 * second),
+        ("-1.5s", -3 * second / 2),
+        ("1h30m", 5400 * second),
+        ("100ms", second / 10),
+        (".5s", second / 2),
+        ("1.0000000001s", second),
+    ] {
+        assert_eq!(parse_duration(text), Ok(want), "{text}");
+    }
+    for (text, want) in [
+        ("", "time: invalid duration \"\""),
+        ("10", "time: missing unit in duration \"10\""),
+        ("1x", "time: unknown unit \"x\" in duration \"1x\""),
+        (".s", "time: invalid duration \".s\""),
+        ("9999999999999h", "time: invalid duration \"9999999999999h\""),
+    ] {
+        assert_eq!(parse_duration(text), Err(want.to_owned()), "{text}");
+    }
+}
