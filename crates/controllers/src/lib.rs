@@ -24,6 +24,7 @@ mod deployment;
 mod endpoints;
 mod endpointslice;
 mod garbage_collector;
+mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;

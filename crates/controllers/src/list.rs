@@ -40,6 +40,7 @@ controllers! {
     "replicationcontroller-controller" "replicationcontroller" "replication-controller" "replication-controller" true crate::replicaset::replicationcontroller;
     "deployment-controller" "deployment" "deployment-controller" "deployment-controller" true crate::deployment::run;
     "statefulset-controller" "statefulset" "statefulset-controller" "statefulset-controller" true crate::statefulset::run;
+    "job-controller" "job" "job-controller" "job-controller" true crate::job::run;
     "daemonset-controller" "daemonset" "daemon-set-controller" "daemonset-controller" true crate::daemonset::run;
     "node-lifecycle-controller" "nodelifecycle" "node-controller" "node-controller" true crate::node_lifecycle::run;
     "taint-eviction-controller" "" "node-controller" "taint-eviction-controller" true crate::taint_eviction::run;
