@@ -18,6 +18,9 @@ use crate::rng::Rng;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+/// What a failure to bind volumes begins with.
+pub const PRE_BIND: &str = "running PreBind plugin \"VolumeBinding\": binding volumes: ";
+
 /// Something to do.
 #[derive(Debug)]
 pub enum Decision {
@@ -450,7 +453,7 @@ impl Engine {
                     }
                 }
                 Err(why) => {
-                    let d = self.bind_failed(&uid, &format!("binding volumes: {why}"), now);
+                    let d = self.bind_failed(&uid, &format!("{PRE_BIND}{why}"), now);
                     self.ready.extend(d);
                 }
             }
@@ -464,7 +467,7 @@ impl Engine {
             .map(|b| b.0.clone())
             .collect();
         for uid in late {
-            let d = self.bind_failed(&uid, "binding volumes: context deadline exceeded", now);
+            let d = self.bind_failed(&uid, &format!("{PRE_BIND}context deadline exceeded"), now);
             self.ready.extend(d);
         }
     }

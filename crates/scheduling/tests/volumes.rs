@@ -88,7 +88,7 @@ fn provisioning_that_never_ends() {
     .assert_eq(&w.run());
     w.now += 601_000;
     expect![[r#"
-        p: SchedulerError: binding volumes: context deadline exceeded
+        p: SchedulerError: running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded
     "#]]
     .assert_eq(&w.run());
 }

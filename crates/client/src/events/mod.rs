@@ -53,6 +53,21 @@ impl ObjectRef {
             ..Self::default()
         }
     }
+    fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: text(&self.api_version),
+            kind: text(&self.kind),
+            namespace: text(&self.namespace),
+            name: text(&self.name),
+            uid: text(&self.uid),
+            resource_version: text(&self.resource_version),
+            field_path: text(&self.field_path),
+        }
+    }
+}
+
+fn text(s: &str) -> Option<String> {
+    Some(s.to_owned()).filter(|s| !s.is_empty())
 }
 
 /// Records events for one component. Cheap to clone.
@@ -94,12 +109,36 @@ impl EventRecorder {
         message: impl Into<String>,
         annotations: &[(&str, &str)],
     ) {
+        self.record(about, kind, reason, message.into(), annotations, |_| {});
+    }
+    /// With what was done or failed, and what else it concerns, as events.k8s.io has it.
+    pub fn acted(
+        &self,
+        about: &ObjectRef,
+        related: Option<&ObjectRef>,
+        kind: &str,
+        (reason, action): (&str, &str),
+        message: impl Into<String>,
+    ) {
+        self.record(about, kind, reason, message.into(), &[], |e| {
+            e.action = Some(action.to_owned());
+            e.related = related.map(ObjectRef::reference);
+        });
+    }
+    fn record(
+        &self,
+        about: &ObjectRef,
+        kind: &str,
+        reason: &str,
+        message: String,
+        annotations: &[(&str, &str)],
+        more: impl FnOnce(&mut Event),
+    ) {
         let Some(queue) = &self.queue else { return };
         let nanos = self.clock.unix_nanos();
         let now = Timestamp::from_nanosecond(i128::from(nanos)).map(Time).ok();
         let namespace = if about.namespace.is_empty() { "default" } else { &about.namespace };
-        let text = |s: &str| Some(s.to_owned()).filter(|s| !s.is_empty());
-        let event = Event {
+        let mut event = Event {
             metadata: ObjectMeta {
                 name: Some(format!("{}.{nanos:x}", about.name)),
                 namespace: Some(namespace.to_owned()),
@@ -107,17 +146,9 @@ impl EventRecorder {
                     .then(|| annotations.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
                 ..ObjectMeta::default()
             },
-            involved_object: ObjectReference {
-                api_version: text(&about.api_version),
-                kind: text(&about.kind),
-                namespace: text(&about.namespace),
-                name: text(&about.name),
-                uid: text(&about.uid),
-                resource_version: text(&about.resource_version),
-                field_path: text(&about.field_path),
-            },
+            involved_object: about.reference(),
             reason: Some(reason.to_owned()),
-            message: Some(message.into()),
+            message: Some(message),
             first_timestamp: now.clone(),
             last_timestamp: now,
             count: Some(1),
@@ -127,6 +158,7 @@ impl EventRecorder {
             reporting_instance: text(&self.host),
             ..Event::default()
         };
+        more(&mut event);
         if queue.try_send(event).is_err() {
             tracing::debug!(reason, "too many events wait to be written: one is dropped");
         }

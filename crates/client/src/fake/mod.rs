@@ -264,6 +264,13 @@ impl State {
             serde_json::from_slice::<Value>(b).map_err(|e| Status::bad_request(format!("bad body: {e}")))
         };
         if *method == Method::POST {
+            if t.subresource == "binding" {
+                let node = parse(req.body())?.str_at("target.name").to_owned();
+                let pod = self.objects.get_mut(&key(gr, &t.namespace, &t.name));
+                let mut pod = pod.ok_or_else(|| Status::not_found(gr, &t.name))?.clone();
+                pod.set_at("spec.nodeName", node);
+                self.store(gr, pod, false);
+            }
             if !t.subresource.is_empty() {
                 return Ok(json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }));
             }

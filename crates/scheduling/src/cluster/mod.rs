@@ -10,7 +10,7 @@ pub use counts::{NO_VALUE, Topology};
 pub use owners::{Budget, Owners};
 pub use terms::{TermUse, Terms};
 pub use volumes::{
-    Attachment, Capacity, Claim, ClaimKey, Class, CsiDriver, CsiNode, Volume, VolumePlan, Volumes,
+    SELECTED_NODE,     Attachment, Capacity, Claim, ClaimKey, Class, CsiDriver, CsiNode, Volume, VolumePlan, Volumes,
 };
 
 use crate::matching::{Labels, Namespaces};
