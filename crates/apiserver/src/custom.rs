@@ -25,12 +25,16 @@ pub trait CustomResource: Send + Sync {
     /// An object of this version in the storage version.
     fn to_stored<'a>(&'a self, obj: Value) -> BoxFuture<'a, Result<Value, Failure>>;
     fn validate(&self, cx: &Cx<'_>, obj: &Value, old: Option<&Value>) -> ErrorList;
-    /// Cells beyond the name, one for each column.
+    /// The cells of a row, one for each column.
     fn row(&self, obj: &Value, now: Timestamp) -> Vec<Value>;
     /// The value of a selectable field (`spec.color`).
     fn field_value(&self, obj: &Value, field: &str) -> Option<String>;
     /// Paths of the scale subresource, when there is one.
     fn scale(&self) -> Option<ScalePaths<'_>>;
+    /// What every user of this version is told (it is deprecated).
+    fn warning(&self) -> Option<&str>;
+    /// The definition is being deleted: no new objects.
+    fn terminating(&self) -> bool;
 }
 
 /// Where a custom resource keeps what `scale` shows: dotted paths without the leading dot.

@@ -111,6 +111,7 @@ async fn attempt(cx: &Cx, name: &str, o: &DeleteOptions, key: &str, r: &Arc<Reco
     };
     preconditions(cx, &old, o)?;
     let mut obj = old.clone();
+    hooks::before_delete(cx, &mut obj);
     let namespace = cx.res.is("", "namespaces");
     let plan = if namespace { plan_namespace(cx, &mut obj, o) } else { plan(cx, &mut obj, o) };
     if matches!(plan, Plan::Pending) {

@@ -3,6 +3,7 @@
 use crate::body::Input;
 use crate::cx::{Cx, Warnings};
 use crate::query::Query;
+use crate::registry::Codec;
 use crate::request::RequestInfo;
 use crate::server::{ApiServer, no_such_path};
 use crate::{Result, delete, list, nonresource, patching, read, sub, watch, write};
@@ -37,6 +38,14 @@ pub async fn dispatch(
     };
     let headers = req.headers().clone();
     let cx = Cx::new(server, info, res.clone(), headers, query, user, warnings);
+    if let Codec::Custom(c) = &cx.res.codec {
+        if let Some(w) = c.warning() {
+            cx.warn(w);
+        }
+        if c.terminating() && cx.info.verb == "create" {
+            return Err(crate::crd::no_creates(&cx.info.verb));
+        }
+    }
     check_route(&cx)?;
     match (cx.res.gvr.group.as_str(), cx.res.gvr.resource.as_str()) {
         ("", "endpoints") => {
@@ -73,7 +82,9 @@ fn check_route(cx: &Cx) -> Result<()> {
     }
     let not_allowed = || Err(Status::method_not_allowed().into());
     if i.subresource.is_empty() {
-        if !res.has_verb(&i.verb) {
+        // Discovery hides these while a definition is going away; finalizers must still come off.
+        let last = res.is_custom() && matches!(i.verb.as_str(), "update" | "patch");
+        if !res.has_verb(&i.verb) && !last {
             return not_allowed();
         }
         // Writes need a namespace, except deletes of a whole kind, which exist in a namespace only too.

@@ -62,3 +62,10 @@ pub async fn after_delete(cx: &Cx, obj: &Value) {
         alloc::release_all(&cx.server, obj).await;
     }
 }
+
+/// Changes an object that is to be deleted, before anything is decided about it.
+pub fn before_delete(cx: &Cx, obj: &mut Value) {
+    if cx.res.is(crate::crd::GROUP, crate::crd::RESOURCE) {
+        crate::crd::before_delete(obj, cx.now);
+    }
+}

@@ -13,6 +13,7 @@ pub mod bootstrap;
 pub mod chain;
 pub mod config;
 pub mod connect;
+pub mod crd;
 pub mod custom;
 pub mod cx;
 pub mod delete;

@@ -235,10 +235,11 @@ impl ResourceInfo {
         if let Some((_, to)) = self.field_labels.iter().find(|(l, _)| l == label) {
             return Ok(to.clone());
         }
-        if matches!(label, "metadata.name" | "metadata.namespace") {
+        if label == "metadata.name" || label == "metadata.namespace" && (self.namespaced || !self.is_custom())
+        {
             return Ok(label.to_owned());
         }
-        if self.field_labels.is_empty() {
+        if self.field_labels.is_empty() && !self.is_custom() {
             Err(format!(
                 "{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
             ))

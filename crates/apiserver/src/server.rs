@@ -78,6 +78,7 @@ impl ApiServer {
             rt,
         });
         auth::follow(&this);
+        crate::crd::follow(&this);
         Ok(this)
     }
 

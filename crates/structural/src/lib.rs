@@ -5,12 +5,16 @@
 //! management treat custom resources as they treat built-in ones.
 
 mod check;
+mod embedded;
+mod jsonpath;
 mod node;
 mod prune;
 mod schema_type;
 mod validate;
 
 pub use check::check;
+pub use embedded::coerce_metadata;
+pub use jsonpath::JsonPath;
 pub use schema_type::{Additional, Schema};
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ impl CustomNode for Schema {
         if self.int_or_string {
             return Shape::Scalar;
         }
+        if self.embedded {
+            // An object with metadata, whatever else it has.
+            return Shape::Struct { atomic: self.map_type == "atomic" };
+        }
         match self.ty.as_str() {
             "array" => match self.list_type.as_str() {
                 "set" => Shape::List(ListType::Set),
@@ -36,6 +40,13 @@ impl CustomNode for Schema {
         }
     }
     fn field(&self, name: &str) -> Option<Node<'_>> {
+        if self.embedded {
+            match name {
+                "metadata" => return schema::facts::type_named("meta.v1.ObjectMeta").map(Node::Type),
+                "apiVersion" | "kind" => return Some(Node::Any),
+                _ => {}
+            }
+        }
         match self.properties.get(name) {
             Some(s) => Some(Node::Custom(s)),
             None if self.preserve => Some(Node::Any),

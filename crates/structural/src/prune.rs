@@ -15,6 +15,13 @@ impl Schema {
         gone
     }
 
+    /// As [`Schema::prune`], for a part of an object.
+    pub fn prune_part(&self, v: &mut Value) -> Vec<String> {
+        let mut gone = Vec::new();
+        self.prune_at(v, false, "", &mut gone);
+        gone
+    }
+
     fn prune_at(&self, v: &mut Value, resource: bool, path: &str, gone: &mut Vec<String>) {
         match v {
             Value::Object(o) => self.prune_object(o, resource || self.embedded, path, gone),
@@ -23,7 +30,9 @@ impl Schema {
                     match &self.items {
                         Some(s) => s.prune_at(x, false, &format!("{path}[{i}]"), gone),
                         None if self.preserve => {}
-                        None => <Self as Default>::default().prune_at(x, false, &format!("{path}[{i}]"), gone),
+                        None => {
+                            <Self as Default>::default().prune_at(x, false, &format!("{path}[{i}]"), gone)
+                        }
                     }
                 }
             }
@@ -103,13 +112,13 @@ impl Schema {
         }
     }
 
-    /// Takes away nulls of members that are not nullable and have a default: what is done before defaulting on the way in.
+    /// Takes away nulls of members that are neither nullable nor have a default to take their place.
     pub fn drop_nulls(&self, v: &mut Value) {
         match v {
             Value::Object(o) => {
                 o.retain(|k, x| {
                     !(x.is_null()
-                        && self.properties.get(k).is_some_and(|s| !s.nullable && s.default.is_some()))
+                        && self.properties.get(k).is_some_and(|s| !s.nullable && s.default.is_none()))
                 });
                 for (k, x) in o.iter_mut() {
                     if let Some(s) = self.member(k) {

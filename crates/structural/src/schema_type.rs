@@ -104,7 +104,7 @@ impl Schema {
             None | Some("") => None,
             Some(p) => Some(
                 regex::RegexBuilder::new(p)
-                    .size_limit(1 << 20)
+                    .size_limit(8 << 20)
                     .build()
                     .map_err(|e| format!("{}: must be a valid regular expression: {e}", below("pattern")))?,
             ),
@@ -148,6 +148,14 @@ impl Schema {
                 .cloned()
                 .unwrap_or_default(),
         })
+    }
+
+    /// Whether there is a default anywhere.
+    pub fn has_defaults(&self) -> bool {
+        self.default.is_some()
+            || self.properties.values().any(Self::has_defaults)
+            || self.items.as_ref().is_some_and(|s| s.has_defaults())
+            || matches!(&self.additional, Additional::Schema(s) if s.has_defaults())
     }
 
     /// The schema of a named member of an object.

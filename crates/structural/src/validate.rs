@@ -29,12 +29,21 @@ fn has_type(v: &Value, ty: &str) -> bool {
 impl Schema {
     /// Validates an object. Nothing is said about `apiVersion`, `kind` and `metadata` of the root: those are the caller's.
     pub fn validate(&self, v: &Value) -> ErrorList {
+        self.validate_update(v, None, &Path::root())
+    }
+
+    /// Validates the new form of an object, or of a part of it. What did not change is not held against it: schemas get
+    /// stricter, and old objects must stay editable.
+    pub fn validate_update(&self, v: &Value, old: Option<&Value>, path: &Path) -> ErrorList {
         let mut errors = ErrorList::new();
-        self.validate_at(v, &Path::root(), &mut errors);
+        self.validate_at(v, old, path, &mut errors);
         errors
     }
 
-    fn validate_at(&self, v: &Value, path: &Path, errors: &mut ErrorList) {
+    fn validate_at(&self, v: &Value, old: Option<&Value>, path: &Path, errors: &mut ErrorList) {
+        if old == Some(v) {
+            return;
+        }
         let p = if path.as_str().is_empty() { "<nil>" } else { path.as_str() };
         let invalid = |value: &Value, what: String| {
             FieldError::invalid(path, value.clone(), format!("{p} in body {what}"))
@@ -73,11 +82,11 @@ impl Schema {
         match v {
             Value::Number(n) => self.number(n.as_f64().unwrap_or(0.0), v, &invalid, errors),
             Value::String(s) => self.string(s, v, path, &invalid, errors),
-            Value::Array(a) => self.array(a, v, path, &invalid, errors),
-            Value::Object(o) => self.object(o, v, path, &invalid, errors),
+            Value::Array(a) => self.array(a, v, old, path, &invalid, errors),
+            Value::Object(o) => self.object(o, v, old, path, &invalid, errors),
             _ => {}
         }
-        self.combined(v, path, p, errors);
+        self.combined(v, old, path, p, errors);
     }
 
     fn number(
@@ -141,6 +150,7 @@ impl Schema {
         &self,
         a: &[Value],
         v: &Value,
+        old: Option<&Value>,
         path: &Path,
         invalid: &dyn Fn(&Value, String) -> FieldError,
         errors: &mut ErrorList,
@@ -171,8 +181,12 @@ impl Schema {
             }
         }
         if let Some(s) = &self.items {
+            // Only items of a map list can be told apart from each other over time.
+            let before = old.and_then(Value::as_array).filter(|_| self.list_type == "map");
+            let same = |x: &Value, y: &Value| self.list_keys.iter().all(|k| x.get(k) == y.get(k));
             for (i, x) in a.iter().enumerate() {
-                s.validate_at(x, &path.index(i), errors);
+                let was = before.and_then(|b| b.iter().find(|y| same(x, y)));
+                s.validate_at(x, was, &path.index(i), errors);
             }
         }
     }
@@ -181,6 +195,7 @@ impl Schema {
         &self,
         o: &serde_json::Map<String, Value>,
         v: &Value,
+        old: Option<&Value>,
         path: &Path,
         invalid: &dyn Fn(&Value, String) -> FieldError,
         errors: &mut ErrorList,
@@ -199,23 +214,24 @@ impl Schema {
             if root && matches!(k.as_str(), "apiVersion" | "kind" | "metadata") {
                 continue;
             }
+            let was = old.and_then(|o| o.get(k));
             match (self.properties.get(k), &self.additional) {
-                (Some(s), _) => s.validate_at(x, &path.child(k), errors),
-                (None, Additional::Schema(s)) => s.validate_at(x, &path.key(k), errors),
+                (Some(s), _) => s.validate_at(x, was, &path.child(k), errors),
+                (None, Additional::Schema(s)) => s.validate_at(x, was, &path.key(k), errors),
                 _ => {}
             }
         }
     }
 
-    fn combined(&self, v: &Value, path: &Path, p: &str, errors: &mut ErrorList) {
+    fn combined(&self, v: &Value, old: Option<&Value>, path: &Path, p: &str, errors: &mut ErrorList) {
         let holds = |s: &Self| {
             let mut e = ErrorList::new();
-            s.validate_at(v, path, &mut e);
+            s.validate_at(v, old, path, &mut e);
             e.is_empty()
         };
         let fail = |what: &str| FieldError::invalid(path, "", format!("\"{p}\" must {what}"));
         for s in &self.all_of {
-            s.validate_at(v, path, errors);
+            s.validate_at(v, old, path, errors);
         }
         if !self.any_of.is_empty() && !self.any_of.iter().any(holds) {
             errors.push(fail("validate at least one schema (anyOf)"));

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use meta::object::ObjectExt;
 use meta::{Reason, Value};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const GROUP: &str = "apiregistration.k8s.io";
@@ -18,7 +19,10 @@ pub async fn ensure(s: &Arc<ApiServer>) -> Result<()> {
         if group == GROUP {
             continue;
         }
-        for version in versions.keys() {
+        for (version, resources) in versions {
+            if resources.values().all(|r| r.is_custom()) {
+                continue;
+            }
             let (of_group, of_version) = version_priority(group, version);
             let mut o = json!({
                 "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
@@ -40,6 +44,34 @@ pub async fn ensure(s: &Arc<ApiServer>) -> Result<()> {
         work.push(Box::pin(available(s, o.name())));
     }
     together(work).await
+}
+
+/// Keeps an APIService for each of these groups and versions of custom resources, and none for others.
+pub async fn custom(s: &Arc<ApiServer>, wanted: &BTreeSet<(String, String)>) -> Result<()> {
+    const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
+    for old in admission::Lookup::list(&crate::lookup::Lookup(s), GROUP, "apiservices", "") {
+        let gv = (old.str_at("spec.group").to_owned(), old.str_at("spec.version").to_owned());
+        let ours =
+            old.at("metadata.labels").and_then(|l| l.get(MANAGED)).and_then(Value::as_str) == Some("true");
+        if ours && !wanted.contains(&gv) {
+            let u = super::url(s, GROUP, "apiservices", "", old.name())?;
+            match s.internal("DELETE", &u, None).await {
+                Err(e) if !e.is(Reason::NotFound) => return Err(e),
+                _ => {}
+            }
+        }
+    }
+    for (group, version) in wanted {
+        let name = format!("{version}.{group}");
+        let o = json!({
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+            "metadata": {"name": name, "labels": {MANAGED: "true"}},
+            "spec": {"group": group, "version": version, "groupPriorityMinimum": 1000, "versionPriority": 100},
+        });
+        super::create(s, GROUP, "apiservices", &o).await?;
+        available(s, &name).await?;
+    }
+    Ok(())
 }
 
 /// Says of one that it is available.

@@ -1,7 +1,7 @@
 //! What the server itself puts into its store at its start: post-start hooks (kubernetes `pkg/controlplane/controller`,
 //! `pkg/registry/*/rest`).
 
-mod api_services;
+pub(crate) mod api_services;
 mod flowcontrol;
 mod kubernetes_service;
 mod rbac;
