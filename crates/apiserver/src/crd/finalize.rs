@@ -99,7 +99,7 @@ async fn write(s: &Arc<ApiServer>, info: &ResourceInfo, name: &str, v: &Verdict)
             s.store.delete(&key, Some(r.mod_revision)).await
         } else {
             crd.metadata_mut().insert("finalizers".into(), left.into());
-            let bytes = object::encode(info, &crd).await?;
+            let bytes = object::encode(info, &mut crd).await?;
             if bytes == r.value {
                 return Ok(Some(crd));
             }
