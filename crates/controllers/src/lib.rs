@@ -16,6 +16,7 @@ pub use list::{CONTROLLERS, Descriptor};
 #[cfg(test)]
 mod testing;
 
+mod cronjob;
 mod csr_approving;
 mod csr_cleaner;
 mod csr_signing;
@@ -33,6 +34,7 @@ mod root_ca;
 mod service_account;
 mod statefulset;
 mod taint_eviction;
+mod ttl_after_finished;
 
 use client::InformerFactory;
 use runtime::Runtime;

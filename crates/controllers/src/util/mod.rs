@@ -2,11 +2,13 @@
 
 pub mod batch;
 pub mod claim;
+pub mod cron;
 pub mod csr;
 pub mod discovery;
 pub mod hash;
 pub mod history;
 pub mod intstr;
+pub mod jobs;
 pub mod meta;
 pub mod nodes;
 pub mod pods;
