@@ -333,7 +333,7 @@ fn fill(c: &mut Config, raw: &Value) -> Result<(), String> {
     let f = Fields(raw);
     for (path, harmless) in UNSUPPORTED {
         if let Some(v) = f.at(path)
-            && !harmless.iter().any(|h| v == *h || v.as_str() == Some(h) || v.to_string() == *h)
+            && !harmless.contains(&v.as_str().map_or_else(|| v.to_string(), str::to_owned).as_str())
             && !v.as_object().is_some_and(Map::is_empty)
             && !v.as_array().is_some_and(Vec::is_empty)
         {

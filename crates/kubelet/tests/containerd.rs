@@ -1,5 +1,7 @@
 //! The kubelet against a real containerd and an API server in memory. Run by `tests/containerd.sh`.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use client::Client;
 use client::fake::FakeApi;
 use kubelet::Config;

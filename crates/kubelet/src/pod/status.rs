@@ -214,7 +214,7 @@ pub fn phase(
         return "Running";
     }
     if running == 0 && stopped > 0 && unknown == 0 {
-        if !(finished && !is_static(pod)) && stopped != done {
+        if (!finished || is_static(pod)) && stopped != done {
             return "Running";
         }
         return if stopped == succeeded { "Succeeded" } else { "Failed" };

@@ -18,13 +18,16 @@ fn seconds(d: std::time::Duration) -> i64 {
     i64::try_from(d.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// An answer, and until when it is believed (seconds since 1970).
+type Believed<T> = (T, i64);
+
 pub struct Gate {
     client: Client,
     auth: Auth,
     node: String,
     clock: Clock,
-    tokens: Mutex<HashMap<[u8; 32], (Option<UserInfo>, i64)>>,
-    rights: Mutex<HashMap<String, (bool, i64)>>,
+    tokens: Mutex<HashMap<[u8; 32], Believed<Option<UserInfo>>>>,
+    rights: Mutex<HashMap<String, Believed<bool>>>,
 }
 
 /// Whether a path is another or below it.

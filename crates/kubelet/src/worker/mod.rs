@@ -9,7 +9,7 @@ use crate::kubelet::{Desired, Entry, Kubelet};
 use crate::pod::helpers::{self, is_deleted, is_static, is_terminal, spec, uid};
 use crate::pod::observe::{Instance, Observed};
 use crate::pod::plan::{self, Plan};
-use crate::pod::resize::{self, Allocated, Verdict};
+use crate::pod::resize::{self, Allocated};
 use crate::pod::status::{self, Input, Reasons};
 use crate::probes::Host;
 use crate::status_manager::Stage;
@@ -538,10 +538,7 @@ impl Worker {
         if let Some(g) = d.evict.as_ref().and_then(|e| e.grace) {
             return Some(g);
         }
-        match self.pod.metadata.deletion_grace_period_seconds {
-            Some(g) => Some(g.max(1)),
-            None => None,
-        }
+        self.pod.metadata.deletion_grace_period_seconds.map(|g| g.max(1))
     }
 
     /// One round for a pod that goes down.
