@@ -18,6 +18,7 @@ pub mod node;
 pub mod objects;
 pub mod pleg;
 pub mod pod;
+pub mod podcert;
 pub mod probes;
 mod rand;
 pub mod server;

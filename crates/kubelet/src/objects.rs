@@ -1,12 +1,13 @@
 //! The objects that pods refer to: ConfigMaps and Secrets watched one by one while a pod needs them, tokens, claims.
 
 use crate::pod::helpers::{self, namespace, spec, uid};
+use crate::podcert::{Bundle, PodCerts};
 use crate::volumes::projected::BundleQuery;
 use crate::volumes::{Objects, Token};
 use client::{Client, Informer, InformerFactory, ListWatch};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
+    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, PodCertificateProjection, Secret, ServiceAccount,
 };
 use k8s_openapi::api::node::v1::RuntimeClass;
 use runtime::Clock;
@@ -47,6 +48,7 @@ pub struct Watched {
     factory: InformerFactory,
     rt: runtime::Runtime,
     clock: Clock,
+    certs: PodCerts,
     state: Mutex<State>,
 }
 
@@ -119,7 +121,8 @@ fn references(pod: &Pod) -> BTreeSet<Ref> {
 impl Watched {
     pub fn new(client: Client, rt: runtime::Runtime) -> Arc<Self> {
         let factory = InformerFactory::new(client.transport.clone(), &rt);
-        Arc::new(Self { client, factory, clock: rt.clock.clone(), rt, state: Mutex::default() })
+        let certs = PodCerts::new(client.clone(), rt.clock.clone());
+        Arc::new(Self { client, factory, clock: rt.clock.clone(), certs, rt, state: Mutex::default() })
     }
     pub fn on_change(&self, f: OnChange) {
         self.lock().on_change = Some(f);
@@ -193,6 +196,7 @@ impl Watched {
             release(&mut s, &r, id);
         }
         s.tokens.retain(|k, _| k.0 != id);
+        self.certs.forget(id);
     }
 
     async fn config_map_of(&self, ns: &str, name: &str) -> Result<Option<Arc<ConfigMap>>, String> {
@@ -271,7 +275,7 @@ impl Watched {
     }
 
     async fn bundle(&self, q: &BundleQuery) -> Result<Option<String>, String> {
-        let base = "/apis/certificates.k8s.io/v1beta1/clustertrustbundles";
+        let base = "/apis/certificates.k8s.io/v1/clustertrustbundles";
         let text =
             |v: &Value| v.pointer("/spec/trustBundle").and_then(Value::as_str).unwrap_or("").to_owned();
         if let Some(n) = &q.name {
@@ -383,6 +387,15 @@ impl Objects for Watched {
         seconds: i64,
     ) -> BoxFuture<'a, Result<Token, String>> {
         Box::pin(self.token_of(pod, audience, seconds))
+    }
+    fn pod_certificate<'a>(
+        &'a self,
+        pod: &'a Pod,
+        volume: &'a str,
+        index: usize,
+        p: &'a PodCertificateProjection,
+    ) -> BoxFuture<'a, Result<Bundle, String>> {
+        Box::pin(self.certs.get(pod, volume, index, p))
     }
     fn trust_bundle<'a>(&'a self, q: &'a BundleQuery) -> BoxFuture<'a, Result<Option<String>, String>> {
         Box::pin(self.bundle(q))

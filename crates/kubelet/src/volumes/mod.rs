@@ -13,9 +13,11 @@ pub mod subpath;
 
 use crate::pod::helpers::{self, namespace, spec, uid};
 use crate::pod::qos;
+use crate::podcert::Bundle;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, HostPathVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Volume,
+    ConfigMap, HostPathVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod, PodCertificateProjection,
+    Secret, Volume,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,6 +48,14 @@ pub trait Objects: Send + Sync + 'static {
         audience: &'a str,
         seconds: i64,
     ) -> BoxFuture<'a, Result<Token, String>>;
+    /// Key and certificates of one projection (by its volume and place), asked for where they are not there.
+    fn pod_certificate<'a>(
+        &'a self,
+        pod: &'a Pod,
+        volume: &'a str,
+        index: usize,
+        p: &'a PodCertificateProjection,
+    ) -> BoxFuture<'a, Result<Bundle, String>>;
     /// The PEM text of a ClusterTrustBundle, or of all that match a signer.
     fn trust_bundle<'a>(
         &'a self,
@@ -189,7 +199,7 @@ impl Volumes {
             put(Source::Host { path, read_only: true });
         } else if let Some(p) = &v.projected {
             let path = self.volume_dir(id, "projected", &v.name);
-            let (files, refresh) = projected::files(&*self.objects, pod, p, cx, group).await?;
+            let (files, refresh) = projected::files(&*self.objects, pod, &v.name, p, cx, group).await?;
             self.write(&path, true, &files, group)?;
             put(Source::Host { path, read_only: true });
             if let Some(r) = refresh {

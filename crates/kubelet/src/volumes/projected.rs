@@ -88,6 +88,7 @@ fn one_user(pod: &Pod) -> Option<u32> {
 pub async fn files(
     objects: &dyn Objects,
     pod: &Pod,
+    volume: &str,
     p: &ProjectedVolumeSource,
     cx: &Context,
     group: Option<i64>,
@@ -96,7 +97,13 @@ pub async fn files(
     let default_mode = p.default_mode.unwrap_or(0o644);
     let mut out = Payload::new();
     let mut refresh: Option<i64> = None;
-    for src in p.sources.iter().flatten() {
+    let user_of = |own: Option<i64>| {
+        own.or(p.default_user).and_then(|u| u32::try_from(u).ok()).or_else(|| one_user(pod))
+    };
+    let secret_mode = |user: Option<u32>| {
+        if user.is_some() || group.is_some() { 0o600 } else { u32::try_from(default_mode).unwrap_or(0o644) }
+    };
+    for (index, src) in p.sources.iter().flatten().enumerate() {
         if let Some(c) = &src.config_map {
             let name = &c.name;
             let optional = c.optional == Some(true);
@@ -121,12 +128,8 @@ pub async fn files(
                 .token(pod, t.audience.as_deref().unwrap_or(""), seconds)
                 .await
                 .map_err(|e| format!("failed to fetch token: {e}"))?;
-            let user = one_user(pod);
-            let mode = if user.is_some() || group.is_some() {
-                0o600
-            } else {
-                u32::try_from(default_mode).unwrap_or(0o644)
-            };
+            let user = user_of(t.user);
+            let mode = secret_mode(user);
             out.insert(t.path.clone(), File { data: token.token.into_bytes(), mode, user });
             refresh = Some(refresh.map_or(token.refresh_at, |r| r.min(token.refresh_at)));
         } else if let Some(b) = &src.cluster_trust_bundle {
@@ -142,8 +145,19 @@ pub async fn files(
             };
             let mode = u32::try_from(default_mode).unwrap_or(0o644);
             out.insert(b.path.clone(), File { data: text.into_bytes(), mode, user: None });
-        } else if src.pod_certificate.is_some() {
-            return Err("podCertificate projections are not supported by this kubelet".into());
+        } else if let Some(c) = &src.pod_certificate {
+            let b = objects.pod_certificate(pod, volume, index, c).await?;
+            let user = user_of(c.user);
+            let mode = secret_mode(user);
+            let mut put = |path: &Option<String>, text: String| {
+                if let Some(p) = path.as_ref().filter(|p| !p.is_empty()) {
+                    out.insert(p.clone(), File { data: text.into_bytes(), mode, user });
+                }
+            };
+            put(&c.credential_bundle_path, format!("{}{}", b.key, b.chain));
+            put(&c.key_path, b.key.clone());
+            put(&c.certificate_chain_path, b.chain.clone());
+            refresh = Some(refresh.map_or(b.refresh_at, |r| r.min(b.refresh_at)));
         }
     }
     Ok((out, refresh))

@@ -34,6 +34,15 @@ impl Objects for Fake {
     fn token<'a>(&'a self, _: &'a Pod, audience: &'a str, _: i64) -> BoxFuture<'a, Result<Token, String>> {
         Box::pin(async move { Ok(Token { token: format!("t-{audience}"), refresh_at: 77 }) })
     }
+    fn pod_certificate<'a>(
+        &'a self,
+        _: &'a Pod,
+        _: &'a str,
+        _: usize,
+        _: &'a PodCertificateProjection,
+    ) -> BoxFuture<'a, Result<Bundle, String>> {
+        Box::pin(async { Ok(Bundle { key: "K".into(), chain: "C".into(), refresh_at: 55 }) })
+    }
     fn trust_bundle<'a>(
         &'a self,
         _: &'a projected::BundleQuery,
@@ -59,11 +68,12 @@ async fn set_up_update_tear_down() {
         {"name": "h", "hostPath": {"path": host, "type": "DirectoryOrCreate"}},
         {"name": "p", "projected": {"sources": [
             {"serviceAccountToken": {"path": "token", "audience": "a"}},
+            {"podCertificate": {"signerName": "s", "keyType": "ED25519", "credentialBundlePath": "bundle"}},
             {"configMap": {"name": "m", "items": [{"key": "k", "path": "sub/k"}]}},
             {"downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}}]}));
     let cx = Context::default();
     let got = volumes.set_up(&p, &cx).await.unwrap();
-    assert_eq!(got.refresh_at, Some(77));
+    assert_eq!(got.refresh_at, Some(55), "the earliest");
     let read = |v: &str, f: &str| {
         let Source::Host { path, .. } = &got.sources[v] else { panic!() };
         fs::read_to_string(path.join(f)).unwrap()
@@ -72,7 +82,7 @@ async fn set_up_update_tear_down() {
         (read("c", "k"), read("p", "token"), read("p", "sub/k"), read("p", "name")),
         ("one".into(), "t-a".into(), "one".into(), "p".into())
     );
-    assert!(host.is_dir());
+    assert!(host.is_dir() && read("p", "bundle") == "KC");
     fake.maps.lock().unwrap().insert("m".into(), map("k", "two"));
     volumes.set_up(&p, &cx).await.unwrap();
     assert_eq!((read("c", "k"), read("p", "sub/k")), ("two".into(), "two".into()), "updates arrive");
