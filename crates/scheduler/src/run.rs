@@ -68,18 +68,18 @@ pub async fn run(cfg: Config, client: Client, rt: Runtime) -> Result<(), Error> 
     // Told at once, and not when this one gets to lead.
     cfg.scheduling.build().map_err(Error::Config)?;
     let client = client.named("kube-scheduler");
-    rt.ready.set(READY, Err("handlers are not fully synchronized".to_owned()));
-    let caches = Caches::new(&InformerFactory::new(client.transport.clone(), &rt));
+    let not_yet = "handlers are not fully synchronized".to_owned();
+    rt.ready.set(READY, Err(not_yet));
+    let factory = InformerFactory::new(client.transport.clone(), &rt);
     let election = &cfg.scheduling.leader_election;
     if !election.on {
-        lead(&cfg, &client, &caches, &rt).await;
+        lead(&cfg, &client, &Caches::new(&factory), &rt).await;
         return Ok(());
     }
-    let seconds = |s: i64| Duration::from_secs(s.try_into().unwrap_or(0));
     let election = LeaderElection {
-        lease_duration: seconds(election.lease_duration),
-        renew_deadline: seconds(election.renew_deadline),
-        retry_period: seconds(election.retry_period),
+        lease_duration: election.lease_duration,
+        renew_deadline: election.renew_deadline,
+        retry_period: election.retry_period,
         ..LeaderElection::new(
             client.clone(),
             &election.namespace,
@@ -87,13 +87,20 @@ pub async fn run(cfg: Config, client: Client, rt: Runtime) -> Result<(), Error> 
             &LeaderElection::identity_for(&cfg.host),
         )
     };
-    // A follower is ready as well: its caches are full.
-    let (warm, ready) = (caches.clone(), rt.ready.clone());
-    rt.spawn_until_stop("scheduler caches", async move {
-        warm.synced().await;
-        ready.set(READY, Ok(()));
-    });
-    if election.run(&rt, lead(&cfg, &client, &caches, &rt)).await { Ok(()) } else { Err(Error::LeaseLost) }
+    let early = (!cfg.scheduling.watch_late).then(|| Caches::new(&factory));
+    if let Some(warm) = early.clone() {
+        // A follower is ready as well: its caches are full.
+        let ready = rt.ready.clone();
+        rt.spawn_until_stop("scheduler caches", async move {
+            warm.synced().await;
+            ready.set(READY, Ok(()));
+        });
+    }
+    let work = async {
+        let caches = early.unwrap_or_else(|| Caches::new(&factory));
+        lead(&cfg, &client, &caches, &rt).await;
+    };
+    if election.run(&rt, work).await { Ok(()) } else { Err(Error::LeaseLost) }
 }
 
 /// Schedules until the runtime stops.

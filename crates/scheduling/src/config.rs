@@ -10,6 +10,7 @@ use args::Args;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 const API_VERSION: &str = "kubescheduler.config.k8s.io/v1";
 const KIND: &str = "KubeSchedulerConfiguration";
@@ -26,6 +27,10 @@ pub struct Config {
     pub leader_election: LeaderElection,
     /// `clientConnection.kubeconfig`.
     pub kubeconfig: Option<String>,
+    /// `delayCacheUntilActive`: who does not lead does not watch the cluster.
+    pub watch_late: bool,
+    /// Settings of the file that change nothing here.
+    pub without_effect: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -33,10 +38,9 @@ pub struct LeaderElection {
     pub on: bool,
     pub namespace: String,
     pub name: String,
-    /// Seconds.
-    pub lease_duration: i64,
-    pub renew_deadline: i64,
-    pub retry_period: i64,
+    pub lease_duration: Duration,
+    pub renew_deadline: Duration,
+    pub retry_period: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -65,11 +69,13 @@ impl Default for Config {
                 on: true,
                 namespace: "kube-system".into(),
                 name: "kube-scheduler".into(),
-                lease_duration: 15,
-                renew_deadline: 10,
-                retry_period: 2,
+                lease_duration: Duration::from_secs(15),
+                renew_deadline: Duration::from_secs(10),
+                retry_period: Duration::from_secs(2),
             },
             kubeconfig: None,
+            watch_late: false,
+            without_effect: Vec::new(),
         }
     }
 }
@@ -116,31 +122,33 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Go's `15s`, `1m30s`, in seconds.
-fn seconds(at: &str, s: &str) -> Result<i64, String> {
-    let bad = || format!("{at}: time: invalid duration {}", meta::field::quote(s));
-    let (mut total, mut n) = (0_i64, String::new());
-    let mut rest = s.chars().peekable();
-    while let Some(c) = rest.next() {
-        if c.is_ascii_digit() {
-            n.push(c);
-            continue;
-        }
-        let unit = match (c, rest.peek()) {
-            ('m', Some('s')) => {
-                rest.next();
-                0
-            }
-            ('h', _) => 3600,
-            ('m', _) => 60,
-            ('s', _) => 1,
+/// Go's `15s`, `1m30s`, `1.5h`, `200ms`.
+pub fn duration(s: &str) -> Result<Duration, String> {
+    let bad = || format!("time: invalid duration {}", meta::field::quote(s));
+    if s == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let (mut total, mut rest) = (Duration::ZERO, s);
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+        let (number, tail) = rest.split_at(end);
+        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, more) = tail.split_at(end);
+        let unit = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
             _ => return Err(bad()),
         };
-        let v: i64 = n.parse().map_err(|_| bad())?;
-        n.clear();
-        total = total.saturating_add(v.saturating_mul(unit));
+        let n: f64 = number.parse().map_err(|_| bad())?;
+        let part = Duration::try_from_secs_f64(n * unit).map_err(|_| bad())?;
+        total = total.checked_add(part).ok_or_else(bad)?;
+        rest = more;
     }
-    if n.is_empty() && !s.is_empty() { Ok(total) } else { Err(bad()) }
+    if s.is_empty() { Err(bad()) } else { Ok(total) }
 }
 
 impl Config {
@@ -202,7 +210,12 @@ impl Config {
             let known = ["kubeconfig", "acceptContentTypes", "contentType", "qps", "burst"];
             let k = Fields::of("clientConnection", k, &known)?;
             c.kubeconfig = k.text("kubeconfig")?.filter(|k| !k.is_empty()).map(str::to_owned);
+            let names = ["acceptContentTypes", "contentType", "qps", "burst"];
+            c.without_effect.extend(names.into_iter().filter(|n| k.get(n).is_some()));
         }
+        c.watch_late = f.bool("delayCacheUntilActive")?.unwrap_or(false);
+        let names = ["parallelism", "enableProfiling", "enableContentionProfiling"];
+        c.without_effect.extend(names.into_iter().filter(|n| f.get(n).is_some()));
         let profiles = f.list("profiles")?;
         if !profiles.is_empty() {
             let mut all = Vec::new();
@@ -257,7 +270,7 @@ impl LeaderElection {
             ("retryPeriod", &mut self.retry_period),
         ] {
             if let Some(s) = f.text(k)? {
-                *into = seconds(&f.path(k), s)?;
+                *into = duration(s).map_err(|e| format!("{}: {e}", f.path(k)))?;
             }
         }
         if let Some(l) = f.text("resourceLock")?.filter(|l| *l != "leases") {
@@ -268,8 +281,18 @@ impl LeaderElection {
         self.name = f.text("resourceName")?.map_or(std::mem::take(&mut self.name), str::to_owned);
         self.namespace =
             f.text("resourceNamespace")?.map_or(std::mem::take(&mut self.namespace), str::to_owned);
+        self.check().map_err(|e| format!("{at}.{e}"))
+    }
+    /// Whether the times go together.
+    pub fn check(&self) -> Result<(), String> {
         if self.lease_duration <= self.renew_deadline {
-            return Err(format!("{at}.leaseDuration: LeaseDuration must be greater than RenewDeadline"));
+            return Err("leaseDuration: LeaseDuration must be greater than RenewDeadline".to_owned());
+        }
+        // Retries come up to a fifth later than planned.
+        if self.retry_period.is_zero() || self.renew_deadline <= self.retry_period.mul_f64(1.2) {
+            return Err(
+                "renewDeadline: RenewDeadline must be greater than RetryPeriod*JitterFactor".to_owned()
+            );
         }
         Ok(())
     }

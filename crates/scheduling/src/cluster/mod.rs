@@ -10,7 +10,8 @@ pub use counts::{NO_VALUE, Topology};
 pub use owners::{Budget, Owners};
 pub use terms::{TermUse, Terms};
 pub use volumes::{
-    SELECTED_NODE,     Attachment, Capacity, Claim, ClaimKey, Class, CsiDriver, CsiNode, Volume, VolumePlan, Volumes,
+    Attachment, Capacity, Claim, ClaimKey, Class, CsiDriver, CsiNode, SELECTED_NODE, Volume, VolumePlan,
+    Volumes,
 };
 
 use crate::matching::{Labels, Namespaces};

@@ -44,7 +44,7 @@ profiles:
 "#,
     )
     .unwrap();
-    assert_eq!((c.leader_election.on, c.leader_election.lease_duration), (false, 90));
+    assert_eq!((c.leader_election.on, c.leader_election.lease_duration.as_secs()), (false, 90));
     assert_eq!(c.volume_timeout(), 9);
     let p = c.build().unwrap();
     expect![[r#"
@@ -90,4 +90,15 @@ fn mistakes_are_told() {
             "podMaxBackoffSeconds: Invalid value: 0: must be greater than or equal to PodInitialBackoffSeconds"
         ],
     );
+}
+
+#[test]
+fn durations_are_those_of_go() {
+    let ms = |s: &str| duration(s).map(|d| d.as_millis());
+    for (s, want) in [("15s", 15_000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("200ms", 200), ("0", 0)] {
+        assert_eq!(ms(s), Ok(want), "{s}");
+    }
+    for s in ["", "5", "s", "1d", "1..2s", "-1s"] {
+        assert_eq!(ms(s), Err(format!("time: invalid duration \"{s}\"")));
+    }
 }
