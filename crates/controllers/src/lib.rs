@@ -16,24 +16,29 @@ pub use list::{CONTROLLERS, Descriptor};
 #[cfg(test)]
 mod testing;
 
+mod cluster_role_aggregation;
 mod cronjob;
 mod csr_approving;
 mod csr_cleaner;
 mod csr_signing;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
+mod endpointslice_mirroring;
 mod garbage_collector;
 mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod pod_gc;
 mod replicaset;
 mod root_ca;
 mod service_account;
 mod statefulset;
 mod taint_eviction;
+mod ttl;
 mod ttl_after_finished;
 
 use client::InformerFactory;

@@ -54,6 +54,11 @@ controllers! {
     "serviceaccount-controller" "serviceaccount" "service-account-controller" "serviceaccount-controller" true crate::service_account::run;
     "root-ca-certificate-publisher-controller" "root-ca-cert-publisher" "root-ca-cert-publisher" "root-ca-certificate-publisher-controller" true crate::root_ca::run;
     "endpoints-controller" "endpoint" "endpoint-controller" "endpoint-controller" true crate::endpoints::run;
+    "endpointslice-mirroring-controller" "endpointslicemirroring" "endpointslicemirroring-controller" "endpoint-slice-mirroring-controller" true crate::endpointslice_mirroring::run;
+    "disruption-controller" "disruption" "disruption-controller" "controllermanager" true crate::disruption::run;
+    "pod-garbage-collector-controller" "podgc" "pod-garbage-collector" "pod-garbage-collector-controller" true crate::pod_gc::run;
+    "ttl-controller" "ttl" "ttl-controller" "ttl-controller" true crate::ttl::run;
+    "clusterrole-aggregation-controller" "clusterrole-aggregation" "clusterrole-aggregation-controller" "clusterrole-aggregation-controller" true crate::cluster_role_aggregation::run;
     "endpointslice-controller" "endpointslice" "endpointslice-controller" "endpoint-slice-controller" true crate::endpointslice::run;
 
 }

@@ -16,6 +16,7 @@ pub struct Resource {
     pub kind: String,
     pub namespaced: bool,
     pub verbs: Vec<String>,
+    pub subresources: Vec<String>,
 }
 
 impl Resource {
@@ -85,6 +86,7 @@ fn parse(group: &Value, served: &mut Served, seen: &mut HashSet<(String, String)
                 continue;
             }
             let verbs = r["verbs"].as_array().into_iter().flatten();
+            let subs = r["subresources"].as_array().into_iter().flatten();
             served.resources.push(Resource {
                 group: name.clone(),
                 version: v.clone(),
@@ -92,6 +94,7 @@ fn parse(group: &Value, served: &mut Served, seen: &mut HashSet<(String, String)
                 kind: text(r, "/responseKind/kind"),
                 namespaced: r["scope"] == "Namespaced",
                 verbs: verbs.filter_map(Value::as_str).map(str::to_owned).collect(),
+                subresources: subs.map(|s| text(s, "/subresource")).collect(),
             });
         }
     }
