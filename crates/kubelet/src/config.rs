@@ -62,6 +62,8 @@ pub struct Config {
     pub runtime_endpoint: String,
     pub image_endpoint: String,
     pub runtime_request_timeout: Duration,
+    /// The image of sandboxes, which image garbage collection leaves alone.
+    pub pod_infra_container_image: Option<String>,
 
     pub address: String,
     /// 0: no server.
@@ -144,6 +146,7 @@ impl Default for Config {
             runtime_endpoint: "unix:///run/containerd/containerd.sock".into(),
             image_endpoint: String::new(),
             runtime_request_timeout: Duration::from_secs(120),
+            pod_infra_container_image: None,
             address: "0.0.0.0".into(),
             port: 10250,
             read_only_port: 0,

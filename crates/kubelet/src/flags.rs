@@ -225,8 +225,7 @@ pub fn parse(args: Vec<String>) -> Result<(Config, Options), String> {
             }
             "root-dir" => cfg.root_dir = text.into(),
             "node-labels" => cfg.node_labels.extend(pairs(&text, '=')?),
-            // The runtime has its own sandbox image; this told old kubelets' garbage collector to keep it.
-            "pod-infra-container-image" => {}
+            "pod-infra-container-image" => cfg.pod_infra_container_image = Some(text),
             _ => return Err(format!("unknown flag: --{name}")),
         }
     }

@@ -270,6 +270,21 @@ async fn collect(k: &Arc<Kubelet>, inv: &Inventory) {
     }
 }
 
+/// The images that sandboxes are made of, which no container shows: as the kubelet was told, and as containerd's
+/// configuration has it (newer runtimes pin theirs).
+async fn sandbox_image(k: &Kubelet) -> Vec<String> {
+    let mut out: Vec<String> = k.cfg.pod_infra_container_image.iter().cloned().collect();
+    if let Ok(r) = k.cri.status(rt::StatusRequest { verbose: true }).await {
+        for text in r.info.values() {
+            let v: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+            for at in ["/sandboxImage", "/containerdImageConfig/pinnedImages/sandbox"] {
+                out.extend(v.pointer(at).and_then(serde_json::Value::as_str).map(str::to_owned));
+            }
+        }
+    }
+    out
+}
+
 /// The file system that images are on.
 pub async fn image_disk(k: &Kubelet) -> Option<machine::Disk> {
     let info = k.cri.image_fs_info(rt::ImageFsInfoRequest {}).await.ok()?;
@@ -322,6 +337,12 @@ async fn sweep(
             if hit {
                 in_use.insert(i.id.clone());
             }
+        }
+    }
+    let sandbox = sandbox_image(k).await;
+    for i in &list.images {
+        if i.repo_tags.iter().chain(&i.repo_digests).any(|n| sandbox.contains(n)) {
+            in_use.insert(i.id.clone());
         }
     }
     let now = k.now();

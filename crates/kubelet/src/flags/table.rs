@@ -50,7 +50,7 @@ pub const FLAGS: &[Flag] = &[
         "pod-infra-container-image",
         Kind::Text,
         "",
-        "accepted for old unit files: the runtime is told its sandbox image itself",
+        "the image of sandboxes, which garbage collection leaves alone; the runtime is told it in its own configuration",
     ),
     f("v", Kind::Int, "", "log verbosity"),
     f("address", Kind::Text, "address", ""),
