@@ -31,8 +31,8 @@ macro_rules! controllers {
 }
 
 controllers! {
-    // Being written in the worktree ctl2, not to be begun by others: disruption, clusterrole-aggregation, resourcequota,
-    // persistentvolume{claim,}-protection, persistentvolume-binder, ephemeral-volume, ttl, service-cidr,
+    // Being written in the worktree ctl2, not to be begun by others: resourcequota,
+    // persistentvolume{claim,}-protection, persistentvolume-binder, ephemeral-volume, service-cidr,
     // serviceaccount-token, legacy-serviceaccount-token-cleaner, bootstrap-signer, token-cleaner, HPA,
     // volumeattributesclass-protection, podcertificaterequest-cleaner, resourceclaim.
     "cronjob-controller" "cronjob" "cronjob-controller" "cronjob-controller" true crate::cronjob::run;
