@@ -97,8 +97,14 @@ pub fn controllers(f: &Server, api: &Arc<ApiServer>, keys: &Keys, rt: &Runtime) 
     rt.spawn("kube-controller-manager", controllers::run(c, rt.clone()));
 }
 
-pub fn scheduler(client: Client, rt: &Runtime) {
-    let _ = (client, rt);
+pub fn scheduler(f: &Server, client: Client, rt: &Runtime) {
+    let config = scheduler::Config::new(&f.common.node_name()).alone();
+    let task = rt.clone();
+    rt.spawn("kube-scheduler", async move {
+        if let Err(e) = scheduler::run(config, client, task).await {
+            tracing::error!("the scheduler ended: {e}");
+        }
+    });
 }
 
 /// Applies an object. What the server cannot take yet (its namespace is being made) is tried again for a while.

@@ -111,7 +111,7 @@ async fn bring_up(
     }
     if f.runs("kube-scheduler") {
         let user = UserInfo::new("system:kube-scheduler", &[AUTHENTICATED]);
-        cluster::scheduler(client(user), &layers.work);
+        cluster::scheduler(f, client(user), &layers.work);
     }
     let name = f.common.node_name();
     let host = node::Host {
