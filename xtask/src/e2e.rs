@@ -91,6 +91,7 @@ impl Day<'_> {
             .args(["timeout", &(s.within + 5).to_string(), "bash", "-c", &script])
             .env("KUBECONFIG", "/var/lib/keelson/admin.kubeconfig")
             .env("HOME", "/tmp/hosts/n1")
+            .env("KUBECTL", &self.kubectl)
             .env("IP", &self.ip)
             .env("TOUR", sh::root().join("e2e/tour"))
             .stdin(Stdio::null())

@@ -30,7 +30,7 @@ pub const TOUR: &[Step] = &[
         5,
     ),
     step("it rolls out", "k1 rollout status deployment/web --timeout=60s", "successfully rolled out", 70),
-    step("all three run", "k1 get pods -l app=web -o wide", "3/3\n!Pending", 1),
+    step("all three run", "k1 get deployment web -o wide", "3/3", 5),
     step("as a ClusterIP", "k1 expose deployment web --port=80 --target-port=8080", "exposed", 5),
     step(
         "and as a NodePort",
@@ -75,7 +75,7 @@ pub const TOUR: &[Step] = &[
     step("events", "k1 get events", "Scheduled\nPulled\nCreated\nStarted", 10),
     step(
         "port-forward",
-        "k1 port-forward deploy/reader 18080:8080 >/dev/null & p=$!; sleep 1; wget -qO- -T2 http://127.0.0.1:18080/version; r=$?; kill $p; exit $r",
+        "$KUBECTL -n tour port-forward deploy/reader 18080:8080 >/dev/null 2>&1 & p=$!; sleep 1; wget -qO- -T2 http://127.0.0.1:18080/version; r=$?; kill $p; exit $r",
         "1",
         15,
     ),
@@ -88,7 +88,7 @@ pub const TOUR: &[Step] = &[
     step("a new version", "k1 set image deployment/web demo=keelson.local/demo:2", "updated", 5),
     step(
         "with no failed request",
-        "$TOUR/load $IP:30080 & l=$!; k1 rollout status deployment/web --timeout=90s; kill -INT $l; wait $l",
+        "$TOUR/load $IP:30080 & l=$!; k1 rollout status deployment/web --timeout=90s; kill $l; wait $l",
         "successfully rolled out\n failed=0",
         100,
     ),

@@ -11,6 +11,8 @@ pub struct Config {
     pub node_name: String,
     /// The whole pod network: what goes from a pod to anywhere else leaves with the host's address.
     pub cluster_cidr: Ipv4Net,
+    /// Addresses of Services.
+    pub service_cidr: Ipv4Net,
     pub cni_conf_dir: PathBuf,
     /// Where addresses are reserved.
     pub data_dir: PathBuf,
@@ -95,10 +97,12 @@ pub fn prepare(cfg: &Config) -> Result<(), Error> {
 
 /// Makes the host as the plan says: address, routes, then the CNI configuration (whose presence lets pods start).
 pub fn apply(cfg: &Config, p: &Plan) -> Result<(), Error> {
-    let plan = p.clone();
+    let (plan, services) = (p.clone(), cfg.service_cidr);
     link::with_netlink(None, move |h| async move {
         if let Some(own) = plan.own {
-            link::loopback_address(&h, Ipv4Addr::from(u32::from(own.network()) + 1)).await?;
+            let node = Ipv4Addr::from(u32::from(own.network()) + 1);
+            link::loopback_address(&h, node).await?;
+            link::service_route(&h, services, node).await?;
         }
         crate::link::sync_routes(&h, &plan.routes).await
     })

@@ -205,6 +205,20 @@ pub async fn loopback_address(h: &Handle, ip: Ipv4Addr) -> Result<(), String> {
         .map_err(|e| format!("address {ip} on lo: {e}"))
 }
 
+/// Lets the host's own packets to services leave: a host without a default route has none for these addresses, and the
+/// kernel asks for a route before it translates. They go to loopback, are translated on the way out, and routed again;
+/// the source is one that pods of every node can answer to.
+pub async fn service_route(h: &Handle, net: ipnet::Ipv4Net, source: Ipv4Addr) -> Result<(), String> {
+    let lo = must_get(h, "lo").await?;
+    let r = RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(net.network(), net.prefix_len())
+        .output_interface(lo.index)
+        .scope(RouteScope::Link)
+        .pref_source(source)
+        .protocol(PROTOCOL);
+    h.route().add(r.build()).replace().execute().await.map_err(|e| format!("route to services {net}: {e}"))
+}
+
 /// Makes our routes through gateways exactly these; routes of other protocols are left alone.
 pub async fn sync_routes(h: &Handle, want: &[(ipnet::Ipv4Net, Ipv4Addr)]) -> Result<(), String> {
     use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute};

@@ -67,6 +67,7 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
     let network = cni::Config {
         node_name: c.node_name(),
         cluster_cidr: c.cluster_cidr,
+        service_cidr: c.service_cluster_ip_range,
         cni_conf_dir: paths.cni_conf.clone(),
         data_dir: c.data_dir.join("cni/addresses"),
         mtu: 0,
