@@ -82,10 +82,7 @@ impl JsonPath {
 impl Step {
     fn follow<'v>(&self, v: &'v Value, out: &mut Vec<&'v Value>) {
         match self {
-            Self::Field(name) => match v {
-                Value::Object(o) => out.extend(o.get(name)),
-                _ => {}
-            },
+            Self::Field(name) => out.extend(v.as_object().and_then(|o| o.get(name))),
             Self::Slice { from, to, step } => {
                 let Value::Array(a) = v else { return };
                 let len = i64::try_from(a.len()).unwrap_or(i64::MAX);

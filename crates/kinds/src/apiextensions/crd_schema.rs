@@ -304,8 +304,7 @@ fn rules(o: &Obj, path: &Path, errors: &mut ErrorList) {
             let why = "message must be specified if rule contains line breaks";
             errors.push(FieldError::required(&at.child("message"), why));
         }
-        if let Some(m) = text("messageExpression").filter(|m| !m.is_empty() && m.trim().is_empty()) {
-            let _ = m;
+        if text("messageExpression").is_some_and(|m| !m.is_empty() && m.trim().is_empty()) {
             let why = "messageExpression must be non-empty if specified";
             errors.push(FieldError::required(&at.child("messageExpression"), why));
         }
