@@ -4,7 +4,7 @@ use crate::disk::{self, Disk};
 use crate::lock::Lock;
 use crate::timers;
 use crate::watch::{Hub, Watcher};
-use crate::writer::{Answer, Draft, Job, Outlet, Past, Published, Signals, Work, Writer};
+use crate::writer::{Answer, Draft, Job, Keys, Outlet, Published, Signals, Work, Writer};
 use crate::{Error, Outcome, Revision, Snapshot, Storage, Watch};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -403,7 +403,7 @@ impl Storage for Embedded {
     }
 
     fn cached(&self) -> Snapshot {
-        self.published.load_full()
+        self.published.load().keys.clone()
     }
 
     fn at(&self, revision: Revision) -> BoxFuture<'_, Result<Snapshot, Error>> {
@@ -411,7 +411,7 @@ impl Storage for Embedded {
             let now = self.published.load_full();
             now.state.check_revision(revision)?;
             if revision <= 0 || revision == now.state.revision() {
-                return Ok(now);
+                return Ok(now.keys.clone());
             }
             let floor = now.state.floor();
             let mut past = lock(&self.past);
@@ -422,7 +422,7 @@ impl Storage for Embedded {
                 return Ok(past[past.len() - 1].1.clone());
             }
             drop(past);
-            let s: Snapshot = Arc::new(Past(now.state.snapshot_at(revision)?));
+            let s: Snapshot = Arc::new(Keys(now.state.snapshot_at(revision)?));
             let mut past = lock(&self.past);
             if past.len() >= PAST {
                 past.remove(0);

@@ -19,27 +19,31 @@ const BATCH_BYTES: usize = 8 << 20;
 /// A durable state, as readers see it.
 pub struct Published {
     pub state: State,
-    pub snapshot: Snapshot,
+    /// Its keys alone: whoever reads them for long keeps no history alive.
+    pub keys: Arc<Keys>,
 }
 
 impl Published {
     pub fn new(state: State) -> Self {
-        Self { snapshot: state.snapshot(), state }
+        Self { keys: Arc::new(Keys(state.snapshot())), state }
     }
 }
 
-impl View for Published {
+/// The keys at one revision.
+pub struct Keys(pub Snapshot);
+
+impl View for Keys {
     fn revision(&self) -> Revision {
-        self.snapshot.revision()
+        self.0.revision()
     }
     fn get(&self, key: &str) -> Option<Arc<Record>> {
-        self.snapshot.get(key.as_bytes()).cloned()
+        self.0.get(key.as_bytes()).cloned()
     }
     fn scan(&self, prefix: &str, start: &str, f: &mut dyn FnMut(&Arc<Record>) -> bool) {
-        self.snapshot.scan(prefix, start, f);
+        self.0.scan(prefix, start, f);
     }
     fn count(&self, prefix: &str) -> usize {
-        self.snapshot.count(prefix)
+        self.0.count(prefix)
     }
 }
 
@@ -292,23 +296,5 @@ impl Writer {
             tracing::error!(error = %e, rows = self.garbage.len(), "deleting compacted rows");
             self.refused = true;
         }
-    }
-}
-
-/// Another revision than the published one.
-pub struct Past(pub Snapshot);
-
-impl View for Past {
-    fn revision(&self) -> Revision {
-        self.0.revision()
-    }
-    fn get(&self, key: &str) -> Option<Arc<Record>> {
-        self.0.get(key.as_bytes()).cloned()
-    }
-    fn scan(&self, prefix: &str, start: &str, f: &mut dyn FnMut(&Arc<Record>) -> bool) {
-        self.0.scan(prefix, start, f);
-    }
-    fn count(&self, prefix: &str) -> usize {
-        self.0.count(prefix)
     }
 }
