@@ -30,7 +30,8 @@ impl State {
         self.revision + 1 - self.history.len() as i64
     }
 
-    /// Whether a watcher that has seen everything up to `after` can go on from here.
+    /// Whether a watcher that has seen everything up to `after` can go on from here. Beginning with the floor's own
+    /// changes it does not learn what these superseded.
     pub fn check_after(&self, after: Revision) -> Result<(), Error> {
         if after + 1 < self.floor {
             return Err(Error::Compacted { asked: after + 1, floor: self.floor });
@@ -115,7 +116,7 @@ impl State {
     /// Forgets what was before `revision`: it becomes the oldest that can be read. Answers the records that nothing
     /// refers to any more.
     ///
-    /// The changes of the floor's own revision stay, with what they superseded.
+    /// The changes of the floor's own revision stay, without what they superseded, as in etcd.
     pub fn compact(&mut self, revision: Revision) -> Result<Vec<Place>, Error> {
         if revision <= self.floor {
             return Err(Error::Compacted { asked: revision, floor: self.floor });
@@ -136,6 +137,19 @@ impl State {
                 }
             }
             first += 1;
+        }
+        if first == revision
+            && let Some(floor) = self.history.get_mut(0)
+        {
+            let mut bare = Vec::with_capacity(floor.len());
+            for e in floor.iter() {
+                self.history_bytes -= cost(e);
+                gone.extend(e.previous.as_ref().map(|p| p.place()));
+                let e = Event { record: e.record.clone(), previous: None };
+                self.history_bytes += cost(&e);
+                bare.push(e);
+            }
+            *floor = bare.into();
         }
         while let Some(r) = self.checkpoints.get_min().map(|(r, _)| *r).filter(|r| *r < revision) {
             self.checkpoints.remove(&r);

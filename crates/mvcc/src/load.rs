@@ -54,8 +54,10 @@ impl Loader {
             return bad(Bad::Order);
         }
         self.last = place;
-        let previous = self.state.live.get(record.key.as_bytes()).cloned();
+        let mut previous = self.state.live.get(record.key.as_bytes()).cloned();
         let fits = match (&previous, record.is_tombstone()) {
+            // What the floor's own changes superseded was given up.
+            _ if record.mod_revision == self.state.floor => true,
             (p, true) => p.is_some(),
             (None, false) => record.version == 1 && record.create_revision == record.mod_revision,
             (Some(p), false) => {
@@ -68,6 +70,9 @@ impl Loader {
         let mut record = record;
         if let Some(p) = &previous {
             record.key = p.key.clone();
+        }
+        if record.mod_revision == self.state.floor {
+            self.garbage.extend(previous.take().map(|p| p.place()));
         }
         let record = Arc::new(record);
         if record.is_tombstone() {

@@ -160,14 +160,14 @@ fn past_and_compaction() {
             after 6 -> 
             after 9 -> 
             compact 7 -> error: revision 7 is in the future (current 6)
-            compact 5 -> 2.0
+            compact 5 -> 2.0 3.0
             compact 5 -> error: revision 5 has been compacted (floor 5)
             at 4 -> error: revision 4 has been compacted (floor 5)
             at 5 -> a=2 c2 m4 v2
             at 6 -> a=2 c2 m4 v2, b=2 c6 m6 v1
             after 3 -> error: revision 4 has been compacted (floor 5)
-            after 4 -> [b gone@5 | was b=1 c3 m3 v1] [b=2 c6 m6 v1 | was none]
-            compact 6 -> 3.0 5.0
+            after 4 -> [b gone@5 | was none] [b=2 c6 m6 v1 | was none]
+            compact 6 -> 5.0
             after 4 -> error: revision 5 has been compacted (floor 6)
             after 5 -> [b=2 c6 m6 v1 | was none]
             at 6 -> a=2 c2 m4 v2, b=2 c6 m6 v1
@@ -516,6 +516,10 @@ fn damaged_rows_are_found() {
         row("c", 10, 0, 10, 1),
     ];
     assert_eq!(load(10, rows).unwrap(), (10, 2, 3));
+    // What the floor's own changes superseded, given up or not yet.
+    assert_eq!(load(3, vec![row("a", 3, 0, 2, 7), row("b", 3, 1, 0, 0)]).unwrap(), (3, 1, 0));
+    let rows = vec![row("a", 2, 0, 2, 1), row("a", 3, 0, 2, 2), row("a", 4, 0, 2, 3)];
+    assert_eq!(load(3, rows).unwrap(), (4, 1, 1));
     let name = |r: Result<_, Bad>| r.map(|_: (i64, usize, usize)| ()).unwrap_err().to_string();
     let out = [
         name(load(0, vec![row("a", 3, 0, 3, 1)])),

@@ -190,6 +190,15 @@ fn paths(live: &Map, t: &Txn, out: &mut Vec<bool>) {
 }
 
 impl State {
+    /// Reads a range of keys, now or in the past.
+    pub fn range(&self, r: &Range) -> Result<RangeResult, Error> {
+        self.check_revision(r.revision)?;
+        if r.revision > 0 && r.revision < self.revision {
+            return Ok(r.read(&self.snapshot_at(r.revision)?.live, self.revision));
+        }
+        Ok(r.read(&self.live, self.revision))
+    }
+
     /// Carries out a transaction: all of it in one revision, or nothing.
     pub fn txn(&mut self, t: &Txn) -> Result<TxnResult, Error> {
         t.validate()?;

@@ -232,6 +232,17 @@ impl Disk {
         done.map_err(|e| Error::Io(format!("compacting the file {}: {e}", self.path.display())))
     }
 
+    /// Bytes of the file, and how many of them hold something.
+    pub fn space(&self) -> Result<(u64, u64), Error> {
+        let number = |sql: &str| {
+            let n = self.conn.query_row(sql, [], |r| r.get::<_, i64>(0));
+            n.map(i64::unsigned_abs).map_err(|e| open_error(&self.path, &e))
+        };
+        let size = number("PRAGMA page_size")?;
+        let (all, free) = (number("PRAGMA page_count")?, number("PRAGMA freelist_count")?);
+        Ok((all * size, (all - free.min(all)) * size))
+    }
+
     #[cfg(test)]
     pub fn execute(&self, sql: &str) {
         number_or_text(&self.conn, sql).unwrap();

@@ -67,6 +67,7 @@ pub struct Embedded {
     past: Mutex<Vec<(Revision, Snapshot)>>,
     leases: Mutex<VecDeque<SharedLease>>,
     clock: runtime::Clock,
+    revisions: watch::Receiver<Revision>,
     stop: CancellationToken,
 }
 
@@ -212,6 +213,7 @@ impl Embedded {
             past: Mutex::default(),
             leases: Mutex::default(),
             clock: rt.clock.clone(),
+            revisions: revision.clone(),
             stop: stop.clone(),
         });
         let weak = Arc::downgrade(&store);
@@ -247,6 +249,17 @@ impl Embedded {
         self.published.load().state.revision()
     }
 
+    /// Follows the newest revision.
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.revisions.clone()
+    }
+
+    /// Waits until what watchers of this store will still be told is later than `revision`: then [`Watch::progress`]
+    /// of one that has taken all its items is at least that. `false` when the store is closing.
+    pub async fn dispatched(&self, revision: Revision) -> bool {
+        self.hub.dispatched(revision).await
+    }
+
     /// Carries out a transaction.
     pub async fn txn(&self, t: Txn) -> Result<TxnResult, Error> {
         self.sized(t.size())?;
@@ -257,9 +270,10 @@ impl Embedded {
         .await
     }
 
-    /// Events of a range of keys after a revision.
+    /// Events of a range of keys after a revision. As in etcd it may begin with the changes of the floor's revision,
+    /// which then come without what they superseded.
     pub fn watch_range(&self, keys: KeyRange, after: Revision) -> Result<Watcher, Error> {
-        Watcher::new(self.hub.clone(), self.published.clone(), keys, after)
+        Watcher::new(self.hub.clone(), self.published.clone(), keys, after, false)
     }
 
     /// Makes a lease with this number; 0 lets the store choose. Answers number and seconds.
@@ -337,6 +351,14 @@ impl Embedded {
 
     fn sized(&self, bytes: usize) -> Result<(), Error> {
         if bytes > self.options.max_value_bytes { Err(Error::TooLarge(bytes)) } else { Ok(()) }
+    }
+
+    /// Bytes of the file, and how many of them hold something.
+    pub async fn space(&self) -> Result<(u64, u64), Error> {
+        let Home::Disk { jobs, .. } = &self.home else { return Ok((0, 0)) };
+        let (tx, rx) = oneshot::channel();
+        jobs.send(Job::Space(tx)).await.map_err(|_| Error::Closed)?;
+        rx.await.map_err(|_| Error::Closed)?
     }
 
     async fn special(&self, job: fn(Answer) -> Job) -> Result<(), Error> {
@@ -462,7 +484,8 @@ impl Storage for Embedded {
     }
 
     fn watch(&self, prefix: &str, after: Revision) -> Result<Box<dyn Watch>, Error> {
-        Ok(Box::new(self.watch_range(KeyRange::prefix(prefix), after)?))
+        let keys = KeyRange::prefix(prefix);
+        Ok(Box::new(Watcher::new(self.hub.clone(), self.published.clone(), keys, after, true)?))
     }
 
     fn lease(&self, ttl: i64) -> BoxFuture<'_, Result<i64, Error>> {

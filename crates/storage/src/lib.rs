@@ -56,7 +56,8 @@ impl From<mvcc::Error> for Error {
 pub enum WatchItem {
     /// All events of one revision or of one commit, in order; never empty.
     Events(Arc<[Event]>),
-    /// Everything up to and with this revision has been delivered.
+    /// Everything up to and with this revision has been delivered. The embedded store says so once, when a watch that
+    /// began in the past has caught up; [`Watch::progress`] tells it at any time.
     Progress(Revision),
     /// The watcher fell behind the history that is kept, or too far behind: it must list again. Nothing follows.
     Lagged,

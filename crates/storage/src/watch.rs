@@ -9,7 +9,7 @@ use crate::writer::Published;
 use crate::{Error, Event, Revision, Watch, WatchItem};
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
-use mvcc::KeyRange;
+use mvcc::{KeyRange, State};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -28,6 +28,8 @@ pub struct Hub {
     groups: Mutex<Groups>,
     /// Every event up to this revision is in the queues.
     dispatched: AtomicI64,
+    /// Follows `dispatched`.
+    told: watch::Sender<Revision>,
     /// Events that one queue holds at most.
     backlog: usize,
 }
@@ -113,7 +115,12 @@ fn concerned<'a>(
 
 impl Hub {
     pub fn new(dispatched: Revision, backlog: usize) -> Arc<Self> {
-        Arc::new(Self { groups: Mutex::default(), dispatched: AtomicI64::new(dispatched), backlog })
+        Arc::new(Self {
+            groups: Mutex::default(),
+            dispatched: AtomicI64::new(dispatched),
+            told: watch::channel(dispatched).0,
+            backlog,
+        })
     }
 
     /// Hands the events of revisions up to `revision`, in order, to those who wait for them.
@@ -137,6 +144,14 @@ impl Hub {
             }
         }
         self.dispatched.store(revision, Ordering::Release);
+        drop(groups);
+        self.told.send_replace(revision);
+    }
+
+    /// Waits until every event up to a revision is in the queues; `false` when that cannot be any more.
+    pub async fn dispatched(&self, revision: Revision) -> bool {
+        let mut told = self.told.subscribe();
+        told.wait_for(|r| *r >= revision).await.is_ok_and(|r| *r != Revision::MAX)
     }
 
     fn push(&self, g: &Group, events: Arc<[Event]>) {
@@ -152,6 +167,8 @@ impl Hub {
             lock(&g.queue).closed = true;
             g.changed.send_replace(());
         }
+        drop(groups);
+        self.told.send_replace(Revision::MAX);
     }
 
     /// Number of groups and of watchers in them.
@@ -229,11 +246,20 @@ pub struct Watcher {
     keys: KeyRange,
     /// The group holds exactly the range: nothing to filter.
     exact: bool,
+    /// Each event must come with what it superseded, which the changes of the floor's revision have lost.
+    whole: bool,
     /// Events up to this revision are not wanted, or were delivered.
     after: Revision,
     /// Nothing is missing up to here; less than `after` for a watch that begins in the future.
     seen: Revision,
     place: Place,
+}
+
+fn check(s: &State, after: Revision, whole: bool) -> Result<(), Error> {
+    if whole && after < s.floor() {
+        return Err(Error::Compacted { asked: after + 1, floor: s.floor() });
+    }
+    Ok(s.check_after(after)?)
 }
 
 impl Watcher {
@@ -242,13 +268,14 @@ impl Watcher {
         published: Arc<ArcSwap<Published>>,
         keys: KeyRange,
         after: Revision,
+        whole: bool,
     ) -> Result<Self, Error> {
         let now = published.load();
-        now.state.check_after(after)?;
+        check(&now.state, after, whole)?;
         let seen = after.min(now.state.revision());
         drop(now);
         let exact = keys.is_prefix();
-        let mut w = Self { hub, published, keys, exact, after, seen, place: Place::History };
+        let mut w = Self { hub, published, keys, exact, whole, after, seen, place: Place::History };
         w.try_join();
         Ok(w)
     }
@@ -280,6 +307,7 @@ impl Watcher {
     /// A step through the history; `Ok(None)` when there is nothing to deliver from it yet.
     fn step(&mut self) -> Result<Option<WatchItem>, Error> {
         let now = self.published.load_full();
+        check(&now.state, self.after, self.whole)?;
         let mut hits = Vec::new();
         let mut looked = 0;
         let mut last = None;
@@ -312,6 +340,8 @@ impl Watcher {
                     Ok(None) => {
                         if !self.try_join() {
                             tokio::task::yield_now().await;
+                        } else if let Place::Live(_) = &self.place {
+                            return Some(WatchItem::Progress(self.seen));
                         }
                     }
                 },

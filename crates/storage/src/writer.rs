@@ -9,7 +9,7 @@ use mvcc::{Lease, Millis, Place, Record, Snapshot, State};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests in one batch, at most.
 const BATCH: usize = 1024;
@@ -89,6 +89,8 @@ pub enum Job {
     Sweep(Answer),
     /// Gives free space back.
     Vacuum(Answer),
+    /// Bytes of the file and bytes in use.
+    Space(oneshot::Sender<Result<(u64, u64), Error>>),
     Close,
     #[cfg(test)]
     Sql(&'static str, Answer),
@@ -186,6 +188,10 @@ impl Writer {
             Job::Vacuum(answer) => {
                 let r = self.disk.as_mut().map_or(Ok(()), Disk::vacuum);
                 answer(r.as_ref().err());
+            }
+            Job::Space(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.disk.as_ref().map_or(Ok((0, 0)), Disk::space));
             }
             Job::Close => {}
             #[cfg(test)]

@@ -89,8 +89,10 @@ async fn watching() {
                 let (mut w, seen) =
                     (s.watch(&format!("/registry/pods/ns{g}/"), s.revision()).unwrap(), seen.clone());
                 child.spawn_until_stop("watcher", async move {
-                    while let Some(WatchItem::Events(e)) = w.next().await {
-                        seen.fetch_add(e.len() as u64, Ordering::Relaxed);
+                    while let Some(item) = w.next().await {
+                        if let WatchItem::Events(e) = item {
+                            seen.fetch_add(e.len() as u64, Ordering::Relaxed);
+                        }
                     }
                 });
             }

@@ -4,7 +4,7 @@ use super::child::{COUNTER, COUNTERS, PAIRS, operation, value};
 use mvcc::{KeyRange, Record};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use storage::{Embedded, Revision, Storage, WatchItem};
+use storage::{Embedded, Revision, Watch, WatchItem};
 
 struct Ack {
     w: u64,
@@ -159,7 +159,7 @@ impl Model {
             .map(|r| (r.key.to_string(), (r.mod_revision, r.value.len())))
             .collect();
         assert_eq!(keys, now, "the history leads elsewhere");
-        let mut w = s.watch("", from).unwrap();
+        let mut w = s.watch_range(KeyRange::prefix(""), from).unwrap();
         let mut told = Vec::new();
         while told.len() < events.len() {
             match w.next().await {
@@ -167,6 +167,7 @@ impl Model {
                     e.iter()
                         .map(|e| (e.record.key.to_string(), e.record.mod_revision, e.record.is_tombstone())),
                 ),
+                Some(WatchItem::Progress(_)) => {}
                 other => panic!("{other:?}"),
             }
         }

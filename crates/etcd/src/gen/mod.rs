@@ -1,0 +1,5 @@
+//! The wire, generated.
+
+pub mod authpb;
+pub mod etcdserverpb;
+pub mod mvccpb;
