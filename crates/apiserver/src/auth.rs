@@ -56,10 +56,17 @@ pub fn authenticator(a: &Authentication) -> (Authenticator, Option<Signer>) {
         ServiceAccountTokens::new(keys, s.issuers.clone(), s.audiences.clone(), true)
     });
     let config = authn::Config {
-        front_proxy: a
-            .front_proxy
-            .as_ref()
-            .map(|(ca, names)| FrontProxy::new(cached(ca.clone()), names.clone())),
+        front_proxy: a.front_proxy.as_ref().map(|f| {
+            let lower = |list: &[String]| list.iter().map(|h| h.to_ascii_lowercase()).collect();
+            FrontProxy {
+                verify: cached(f.ca.clone()),
+                allowed_names: f.allowed_names.clone(),
+                name_headers: lower(&f.name_headers),
+                uid_headers: lower(&f.uid_headers),
+                group_headers: lower(&f.group_headers),
+                extra_prefixes: lower(&f.extra_prefixes),
+            }
+        }),
         client_certificates: a.client_ca.is_some(),
         client_ca: a.client_ca.clone().map(cached),
         static_tokens: a.tokens.clone(),

@@ -9,6 +9,7 @@ use serve::ClientCa;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::Storage;
 
 /// Everything a server needs. [`Config::new`] has upstream's defaults.
@@ -28,6 +29,8 @@ pub struct Config {
     /// Requests at a time that only read, and that change something; 0: no limit.
     pub max_in_flight: usize,
     pub max_mutating_in_flight: usize,
+    /// Longest that a request which is not long-running takes.
+    pub request_timeout: Duration,
     /// Seconds; a watch without a timeout of its own ends between once and twice this.
     pub min_request_timeout: u64,
     pub authentication: Authentication,
@@ -36,6 +39,8 @@ pub struct Config {
     pub admission: admission::Config,
     /// How kubelets are spoken to; without it there are no logs and no exec.
     pub kubelet: Option<Arc<crate::connect::KubeletClient>>,
+    /// Which of a node's addresses its kubelet is spoken to at: the first kind that the node has.
+    pub kubelet_address_types: Vec<String>,
     /// Admission that waits for the network or evaluates CEL.
     pub outside: Option<Arc<dyn Outside>>,
 }
@@ -45,14 +50,40 @@ pub struct Config {
 pub struct Authentication {
     /// `--client-ca-file`
     pub client_ca: Option<Arc<ClientCa>>,
-    /// `--requestheader-client-ca-file` and the names that may use it (empty: all).
-    pub front_proxy: Option<(Arc<ClientCa>, Vec<String>)>,
+    pub front_proxy: Option<FrontProxy>,
     /// `--token-auth-file`
     pub tokens: StaticTokens,
     pub service_accounts: Option<ServiceAccounts>,
     /// `--enable-bootstrap-token-auth`
     pub bootstrap_tokens: bool,
     pub anonymous: Anonymous,
+}
+
+/// A proxy that says in headers whom it speaks for (`--requestheader-*`).
+pub struct FrontProxy {
+    /// `--requestheader-client-ca-file`
+    pub ca: Arc<ClientCa>,
+    /// Common names of its certificate; empty: all.
+    pub allowed_names: Vec<String>,
+    pub name_headers: Vec<String>,
+    pub uid_headers: Vec<String>,
+    pub group_headers: Vec<String>,
+    pub extra_prefixes: Vec<String>,
+}
+
+impl FrontProxy {
+    /// With the headers that everybody uses.
+    pub fn new(ca: Arc<ClientCa>, allowed_names: Vec<String>) -> Self {
+        let one = |s: &str| vec![s.to_owned()];
+        Self {
+            ca,
+            allowed_names,
+            name_headers: one("X-Remote-User"),
+            uid_headers: one("X-Remote-Uid"),
+            group_headers: one("X-Remote-Group"),
+            extra_prefixes: one("X-Remote-Extra-"),
+        }
+    }
 }
 
 /// Service account tokens.
@@ -107,11 +138,13 @@ impl Config {
             node_port_range: 30000..=32767,
             max_in_flight: 400,
             max_mutating_in_flight: 200,
+            request_timeout: Duration::from_secs(60),
             min_request_timeout: 1800,
             authentication: Authentication::default(),
             authorization: vec![Mode::AlwaysAllow],
             admission: admission::Config::default(),
             kubelet: None,
+            kubelet_address_types: ["InternalIP", "ExternalIP", "Hostname"].map(str::to_owned).to_vec(),
             outside: None,
         }
     }

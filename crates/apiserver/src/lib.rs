@@ -20,6 +20,7 @@ pub mod delete;
 pub mod discovery;
 pub mod dispatch;
 pub mod encode;
+pub mod flags;
 pub mod health;
 pub mod hooks;
 pub mod list;
@@ -39,6 +40,7 @@ pub mod read;
 pub mod registry;
 pub mod request;
 pub mod respond;
+pub mod run;
 pub mod select;
 pub mod server;
 pub mod sub;
@@ -49,6 +51,7 @@ pub mod watch;
 pub mod write;
 
 pub use config::Config;
+pub use run::run;
 pub use server::ApiServer;
 
 /// A request that failed, as the client will see it.

@@ -29,8 +29,6 @@ use std::time::Duration;
 use storage::Storage;
 use tokio::sync::Semaphore;
 
-/// Requests that are not long-running take at most this.
-const TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of watch frames that are kept for other watchers.
 const FRAMES: usize = 16 << 20;
 
@@ -151,7 +149,7 @@ impl ApiServer {
         format!("{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
     }
 
-    /// Serves a listener until the runtime stops.
+    /// Serves a listener until the runtime stops. Clients are asked for certificates of any configured authority.
     pub async fn serve(
         self: &Arc<Self>,
         listener: Listener,
@@ -159,7 +157,11 @@ impl ApiServer {
     ) -> std::result::Result<(), serve::TlsError> {
         let mut server = serve::Server::new(self.rt.clone());
         if let Some(t) = tls {
-            server = server.tls(t)?;
+            let mut t = t.clone();
+            if let Some(ca) = self.client_authorities()? {
+                t.client_ca = Some(ca);
+            }
+            server = server.tls(&t)?;
         }
         let this = self.clone();
         server
@@ -172,6 +174,32 @@ impl ApiServer {
             })
             .await;
         Ok(())
+    }
+
+    /// Both bundles in one: a client sends only certificates of authorities that the server names.
+    fn client_authorities(&self) -> std::result::Result<Option<Arc<serve::ClientCa>>, serve::TlsError> {
+        let a = &self.cfg.authentication;
+        match (&a.client_ca, &a.front_proxy) {
+            (Some(ca), None) => Ok(Some(ca.clone())),
+            (None, Some(f)) => Ok(Some(f.ca.clone())),
+            (Some(ca), Some(f)) => {
+                serve::ClientCa::from_pem((ca.pem() + "\n" + &f.ca.pem()).as_bytes()).map(Some)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Serves a listener that asks nobody who they are: whoever reaches it may do everything.
+    pub async fn serve_insecure(self: &Arc<Self>, listener: Listener) {
+        let this = self.clone();
+        let user =
+            UserInfo::new("system:unsecured", &[meta::user::SYSTEM_MASTERS, meta::user::AUTHENTICATED]);
+        serve::Server::new(self.rt.clone())
+            .run(listener, move |req| {
+                let (this, sender) = (this.clone(), Sender::Process(user.clone()));
+                async move { this.handle(req.map(Input::Net), sender).await }
+            })
+            .await;
     }
 
     /// Answers one request.
@@ -244,7 +272,7 @@ impl ApiServer {
                 Err(_) => return Ok(chain::too_many()),
             }
         };
-        let limit = if long { TIMEOUT } else { deadline(&query)? };
+        let limit = deadline(&query, self.cfg.request_timeout)?;
         chain::authorize(&self, &info, &user)?;
         let started = tokio::time::Instant::now();
         let counted = self.metrics.begin(&info);
@@ -269,12 +297,12 @@ impl ApiServer {
 }
 
 /// How long a request may take: what its `timeout` says, up to the server's own limit.
-fn deadline(query: &Query) -> crate::Result<Duration> {
-    let Some(text) = query.get("timeout").filter(|t| !t.is_empty()) else { return Ok(TIMEOUT) };
+fn deadline(query: &Query, most: Duration) -> crate::Result<Duration> {
+    let Some(text) = query.get("timeout").filter(|t| !t.is_empty()) else { return Ok(most) };
     let nanos = meta::time::parse_duration(text)
         .map_err(|e| Status::bad_request(format!("invalid timeout specified in the request URL - {e}")))?;
     let wanted = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
-    Ok(if wanted.is_zero() || wanted > TIMEOUT { TIMEOUT } else { wanted })
+    Ok(if wanted.is_zero() || wanted > most { most } else { wanted })
 }
 
 /// The identity of the server's own requests.

@@ -20,7 +20,7 @@ async fn a_new_store_is_filled_once() {
     let cases = [
         ("/api/v1/namespaces", 4),
         ("/apis/rbac.authorization.k8s.io/v1/clusterroles", 73),
-        ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", 54),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", 55),
         ("/apis/rbac.authorization.k8s.io/v1/roles", 7),
         ("/apis/rbac.authorization.k8s.io/v1/rolebindings", 7),
         ("/apis/scheduling.k8s.io/v1/priorityclasses", 2),

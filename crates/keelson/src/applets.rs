@@ -18,6 +18,7 @@ macro_rules! applets {
 applets! {
     "server" "a whole cluster in one process: control plane and this node" crate::server::main;
     "agent" "a node of a cluster whose server is elsewhere" crate::agent::main;
+    "kube-apiserver" "the API server alone, with its store" crate::kube_apiserver::main;
     "keelson-cni" "the CNI plugin of the pod network (run by the container runtime)" cni_plugin;
     "loopback" "the CNI plugin of the loopback interface (run by the container runtime)" cni_plugin;
 }

@@ -43,8 +43,10 @@ pub fn api_server(
     let ca = |pem: &str| serve::ClientCa::from_pem(pem.as_bytes()).map_err(|e| e.to_string());
     let issuer = format!("https://kubernetes.default.svc.{}", f.common.cluster_domain.trim_end_matches('.'));
     c.authentication.client_ca = Some(ca(&keys.ca.ca_pem)?);
-    c.authentication.front_proxy =
-        Some((ca(&keys.front_proxy.ca_pem)?, vec!["front-proxy-client".to_owned()]));
+    c.authentication.front_proxy = Some(apiserver::config::FrontProxy::new(
+        ca(&keys.front_proxy.ca_pem)?,
+        vec!["front-proxy-client".to_owned()],
+    ));
     c.authentication.bootstrap_tokens = true;
     c.authentication.service_accounts = Some(apiserver::config::ServiceAccounts {
         signer: authn::keys::PrivateKey::from_pem(&keys.service_account.0).map_err(text)?,

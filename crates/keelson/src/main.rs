@@ -6,6 +6,7 @@ mod cluster;
 mod containerd;
 mod flags;
 mod keys;
+mod kube_apiserver;
 mod node;
 mod nodeconf;
 mod notify;

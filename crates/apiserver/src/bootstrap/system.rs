@@ -112,14 +112,14 @@ pub async fn authentication_info(s: &Arc<ApiServer>) -> Result<()> {
     if let Some(ca) = &a.client_ca {
         data.insert("client-ca-file".into(), ca.pem().into());
     }
-    if let Some((ca, names)) = &a.front_proxy {
-        let list = |v: &[&str]| Value::from(json!(v).to_string());
-        data.insert("requestheader-client-ca-file".into(), ca.pem().into());
-        data.insert("requestheader-allowed-names".into(), json!(names).to_string().into());
-        data.insert("requestheader-username-headers".into(), list(&["X-Remote-User"]));
-        data.insert("requestheader-uid-headers".into(), list(&["X-Remote-Uid"]));
-        data.insert("requestheader-group-headers".into(), list(&["X-Remote-Group"]));
-        data.insert("requestheader-extra-headers-prefix".into(), list(&["X-Remote-Extra-"]));
+    if let Some(f) = &a.front_proxy {
+        let list = |v: &[String]| Value::from(json!(v).to_string());
+        data.insert("requestheader-client-ca-file".into(), f.ca.pem().into());
+        data.insert("requestheader-allowed-names".into(), list(&f.allowed_names));
+        data.insert("requestheader-username-headers".into(), list(&f.name_headers));
+        data.insert("requestheader-uid-headers".into(), list(&f.uid_headers));
+        data.insert("requestheader-group-headers".into(), list(&f.group_headers));
+        data.insert("requestheader-extra-headers-prefix".into(), list(&f.extra_prefixes));
     }
     if data.is_empty() {
         return Ok(());

@@ -51,16 +51,16 @@ pub async fn get(cx: &Cx, group: &str, resource: &str, namespace: &str, name: &s
 /// The kubelet of a node.
 async fn kubelet(cx: &Cx, node: &str, uri: String, get_only: bool) -> Result<Target> {
     let n = get(cx, "", "nodes", "", node).await?;
-    kubelet_of(&n, uri, get_only)
+    kubelet_of(cx, &n, uri, get_only)
 }
 
-fn kubelet_of(n: &Value, uri: String, get_only: bool) -> Result<Target> {
+fn kubelet_of(cx: &Cx, n: &Value, uri: String, get_only: bool) -> Result<Target> {
     let port = n.i64_at("status.daemonEndpoints.kubeletEndpoint.Port").filter(|p| *p > 0).unwrap_or(10250);
     let addresses = n.array_at("status.addresses");
     let of = |kind: &str| {
         addresses.iter().find(|a| a.str_at("type") == kind).map(|a| a.str_at("address").to_owned())
     };
-    let host = ["InternalIP", "ExternalIP", "Hostname"].iter().find_map(|k| of(k));
+    let host = cx.server.cfg.kubelet_address_types.iter().find_map(|k| of(k));
     let host = host.ok_or_else(|| {
         Status::internal(format!("no preferred addresses found; known addresses of node {}: none", n.name()))
     })?;
@@ -282,7 +282,7 @@ pub fn pod(cx: &Cx, pod: &Value, query: &str) -> Result<Target> {
 
 pub fn node(cx: &Cx, node: &Value, query: &str) -> Result<Target> {
     let (scheme, _, port) = split(&cx.info.name);
-    let mut t = kubelet_of(node, onward(cx, query), false)?;
+    let mut t = kubelet_of(cx, node, onward(cx, query), false)?;
     if !port.is_empty() && t.address.rsplit_once(':').is_none_or(|(_, p)| p != port) {
         let host = t.address.rsplit_once(':').map(|(h, _)| h.to_owned()).unwrap_or_default();
         t.address = format!("{host}:{port}");
