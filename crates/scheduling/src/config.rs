@@ -425,6 +425,7 @@ impl ProfileConfig {
                 "PodTopologySpread" => Arc::new(args.topology_spread()?),
                 "InterPodAffinity" => Arc::new(args.inter_pod_affinity()?),
                 "DynamicResources" => Arc::new(plugins::dynamic_resources::DynamicResources),
+                "NodeDeclaredFeatures" => Arc::new(plugins::node_declared_features::NodeDeclaredFeatures),
                 "NodeResourcesBalancedAllocation" => Arc::new(args.balanced_allocation()?),
                 "ImageLocality" => Arc::new(plugins::image_locality::ImageLocality),
                 other => return Err(format!("plugin \"{other}\" has no constructor")),

@@ -1,6 +1,7 @@
 //! A pod as scheduling sees it: everything that plugins ask for, parsed once.
 
 use crate::matching::{Labels, NodeTerm, RequiredNode, Term, Toleration, label_selector, node_selector};
+use crate::plugins::node_declared_features;
 use crate::resources::{self, Resources};
 use k8s_openapi::api::core::v1 as core;
 use meta::selector::{Op, Requirement, Selector};
@@ -45,6 +46,8 @@ pub struct PodInfo {
     pub gates: Vec<String>,
     /// Asks for devices by resource claims.
     pub wants_devices: bool,
+    /// Features that the node has to declare.
+    pub features: Vec<&'static str>,
     pub deleting: bool,
     /// Being deleted because a scheduler preempted it.
     pub preempted: bool,
@@ -239,6 +242,7 @@ impl PodInfo {
                 .collect(),
             gates: spec.scheduling_gates.iter().flatten().map(|g| g.name.clone()).collect(),
             wants_devices: spec.resource_claims.as_ref().is_some_and(|c| !c.is_empty()),
+            features: node_declared_features::needed(spec),
             deleting,
             preempted: deleting
                 && conditions().any(|c| {

@@ -288,3 +288,28 @@ fn other_schedulers_pods_are_not_ours() {
         expect![""],
     );
 }
+
+#[test]
+fn declared_features() {
+    check(
+        &(nodes(&["old"])
+            + &node("new", "")
+                .replace("status:", "status:\n  declaredFeatures: [RestartAllContainersOnContainerExits]")
+            + r#"
+---
+metadata: {name: restarts}
+spec: {containers: [{name: c, restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [1]}}]}]}
+---
+metadata: {name: users}
+spec: {hostNetwork: true, hostUsers: false, containers: [{name: c}]}
+---
+metadata: {name: mounts}
+spec: {containers: [{name: c, volumeMounts: [{name: v, mountPath: /v, bindMountOptions: [nosuid]}]}]}
+"#),
+        expect![[r#"
+            restarts -> new
+            users: Unschedulable: 0/2 nodes are available: 2 node(s) didn't match Pod's required features. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.
+            mounts: Unschedulable: 0/2 nodes are available: 2 node(s) didn't match Pod's required features. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.
+        "#]],
+    );
+}

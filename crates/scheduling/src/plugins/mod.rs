@@ -6,6 +6,7 @@ pub mod dynamic_resources;
 pub mod image_locality;
 pub mod inter_pod_affinity;
 pub mod node_affinity;
+pub mod node_declared_features;
 pub mod node_name;
 pub mod node_ports;
 pub mod node_unschedulable;
@@ -19,7 +20,7 @@ pub mod volume_restrictions;
 pub mod volume_zone;
 
 /// Names in upstream's default order, with their weights when they score.
-pub const ALL: [(&str, i64); 19] = [
+pub const ALL: [(&str, i64); 20] = [
     ("SchedulingGates", 0),
     ("PrioritySort", 0),
     ("NodeName", 0),
@@ -39,6 +40,7 @@ pub const ALL: [(&str, i64); 19] = [
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
     ("DefaultBinder", 0),
+    ("NodeDeclaredFeatures", 0),
 ];
 
 /// A filter that keeps no state.
