@@ -35,6 +35,15 @@ controllers! {
     // persistentvolume{claim,}-protection, persistentvolume-binder, ephemeral-volume, service-cidr,
     // serviceaccount-token, legacy-serviceaccount-token-cleaner, bootstrap-signer, token-cleaner, HPA,
     // volumeattributesclass-protection, podcertificaterequest-cleaner, resourceclaim.
+    // Being written in the worktree ctl2, not to be begun by others: resourcequota, persistentvolume-binder,
+    // serviceaccount-token, legacy-serviceaccount-token-cleaner, bootstrap-signer, token-cleaner, HPA, resourceclaim,
+    // attach-detach, expander, validatingadmissionpolicy-status, storage-version-migrator, device-taint-eviction.
+    "ephemeral-volume-controller" "ephemeral-volume" "ephemeral-volume-controller" "ephemeral_volume" true crate::ephemeral_volume::run;
+    "persistentvolumeclaim-protection-controller" "pvc-protection" "pvc-protection-controller" "pvc-protection-controller" true crate::pvc_protection::run;
+    "persistentvolume-protection-controller" "pv-protection" "pv-protection-controller" "pv-protection-controller" true crate::pv_protection::run;
+    "volumeattributesclass-protection-controller" "" "volumeattributesclass-protection-controller" "volumeattributesclass-protection-controller" true crate::vac_protection::run;
+    "podcertificaterequest-cleaner-controller" "" "podcertificaterequestcleaner" "podcertificaterequest-cleaner-controller" true crate::pcr_cleaner::run;
+    "service-cidr-controller" "" "service-cidrs-controller" "service-cidr-controller" true crate::service_cidr::run;
     "cronjob-controller" "cronjob" "cronjob-controller" "cronjob-controller" true crate::cronjob::run;
     "ttl-after-finished-controller" "ttl-after-finished" "ttl-after-finished-controller" "ttl-after-finished-controller" true crate::ttl_after_finished::run;
     "job-controller" "job" "job-controller" "job-controller" true crate::job::run;

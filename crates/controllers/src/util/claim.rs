@@ -48,6 +48,11 @@ pub fn release_patch(owner_uid: &str, uid: &str, finalizers: &[&str]) -> Value {
     p
 }
 
+/// The patch that takes a finalizer off an object.
+pub fn release_finalizer_patch(finalizer: &str) -> Value {
+    json!({ "metadata": { "$deleteFromPrimitiveList/finalizers": [finalizer] } })
+}
+
 /// Reconciles ownership of `objects`; answers those that the owner has now.
 pub async fn claim<O: Kind, K: Kind>(
     client: &Client,
