@@ -289,7 +289,8 @@ async fn usages(k: &Kubelet, volumes: bool) -> Vec<(Arc<Pod>, Usage)> {
         if volumes && (has_limits(&p)) {
             let dir = k.volumes.pod_dir(uid(&p)).join("volumes/kubernetes.io~empty-dir");
             for v in spec(&p).volumes.iter().flatten().filter(|v| v.empty_dir.is_some()) {
-                let used = du(&dir.join(&v.name));
+                let path = dir.join(&v.name);
+                let used = tokio::task::spawn_blocking(move || du(&path)).await.unwrap_or(0);
                 u.disk += used;
                 u.volumes.insert(v.name.clone(), used);
             }
