@@ -33,6 +33,7 @@ struct Controller {
     revisions: Informer<ControllerRevision>,
     written: Written,
     written_revisions: Written,
+    written_sets: Written,
     /// Failed pods by set, generation and node: the delay, and when it began.
     backoff: Mutex<HashMap<String, (Duration, Instant)>>,
 }
@@ -45,6 +46,7 @@ pub async fn run(ctx: Ctx) {
         revisions: ctx.informer(),
         written: Written::default(),
         written_revisions: Written::default(),
+        written_sets: Written::default(),
         backoff: Mutex::default(),
         ctx,
     });
@@ -91,8 +93,9 @@ fn node_matters(e: &Event) -> bool {
 impl Controller {
     async fn sync(&self, key: Key) -> Result<Outcome, Error> {
         let Some(set) = self.sets.get(&key.namespace, &key.name) else {
-            self.written.forget(&key);
-            self.written_revisions.forget(&key);
+            for w in [&self.written, &self.written_revisions, &self.written_sets] {
+                w.forget(&key);
+            }
             return Ok(Outcome::Done);
         };
         if set.spec.selector == LabelSelector::default() {
@@ -103,9 +106,10 @@ impl Controller {
         if set.deleting() {
             return Ok(Outcome::Done);
         }
-        if !self.written.seen(&key, self.pods.raw())
-            || !self.written_revisions.seen(&key, self.revisions.raw())
-        {
+        let seen = self.written.seen(&key, self.pods.raw())
+            && self.written_revisions.seen(&key, self.revisions.raw())
+            && self.written_sets.seen(&key, self.sets.raw());
+        if !seen {
             return Ok(Outcome::After(Duration::from_secs(5)));
         }
         let selector = selector(Some(&set.spec.selector)).map_err(Error::Other)?;
@@ -133,7 +137,7 @@ impl Controller {
         let acted = self.act(&key, &set, &hash, &owned, &plan).await;
         let cleaned = if acted.is_ok() { self.clean_up(&set, &owned, old).await } else { Ok(()) };
         if let Some(new) = plan::status(&set, &hash, &nodes, &owned, acted.is_ok(), now) {
-            self.ctx.client.replace_status(&new).await?;
+            self.written_sets.wrote(&key, self.ctx.client.replace_status(&new).await?.version());
         }
         acted?;
         cleaned?;

@@ -104,7 +104,8 @@ fn add_tolerations(spec: &mut PodSpec) {
 }
 
 fn generation(s: &DaemonSet) -> Option<i64> {
-    s.annotation(GENERATION_ANNOTATION)?.parse().ok()
+    // A server that does not count leaves it at zero.
+    s.annotation(GENERATION_ANNOTATION)?.parse().ok().filter(|g| *g > 0)
 }
 
 /// The template of the set's pods.

@@ -23,6 +23,7 @@ struct Controller {
     sets: Informer<ReplicaSet>,
     pods: Informer<Pod>,
     written: Written,
+    written_deployments: Written,
 }
 
 pub async fn run(ctx: Ctx) {
@@ -51,7 +52,14 @@ pub async fn run(ctx: Ctx) {
         if waits { vec![key] } else { Vec::new() }
     });
     let rt = ctx.rt.clone();
-    let me = Arc::new(Controller { ctx, deployments, sets, pods, written: Written::default() });
+    let me = Arc::new(Controller {
+        ctx,
+        deployments,
+        sets,
+        pods,
+        written: Written::default(),
+        written_deployments: Written::default(),
+    });
     run_workers(&rt, me.ctx.name, WORKERS, &queue, move |key| {
         let me = me.clone();
         async move { me.sync(key).await }
@@ -64,9 +72,12 @@ impl Controller {
         let c = &self.ctx.client;
         let Some(d) = self.deployments.get(&key.namespace, &key.name) else {
             self.written.forget(&key);
+            self.written_deployments.forget(&key);
             return Ok(Outcome::Done);
         };
-        if !self.written.seen(&key, self.sets.raw()) {
+        let seen = self.written.seen(&key, self.sets.raw())
+            && self.written_deployments.seen(&key, self.deployments.raw());
+        if !seen {
             return Ok(Outcome::After(Duration::from_secs(5)));
         }
         if d.spec.selector == LabelSelector::default() {
@@ -121,7 +132,7 @@ impl Controller {
             }
         }
         if let Some(new) = plan.deployment {
-            c.replace_status(new.as_ref()).await?;
+            self.written_deployments.wrote(key, c.replace_status(new.as_ref()).await?.version());
         }
         Ok(plan.check_after.map_or(Outcome::Done, Outcome::After))
     }

@@ -570,7 +570,7 @@ impl<'a> Work<'a> {
         if self.job.deleting() || self.finished.is_some() || pods::phase(p) == "Succeeded" {
             return true;
         }
-        failed && !self.index(p).is_some_and(|ix| self.delayed.get(&ix) == Some(&i))
+        failed && self.index(p).is_none_or(|ix| self.delayed.get(&ix) != Some(&i))
     }
 
     /// Counts listed pods that have no finalizer any more.

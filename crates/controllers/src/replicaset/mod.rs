@@ -33,6 +33,7 @@ struct Controller<S> {
     sets: Informer<S>,
     pods: Informer<Pod>,
     written: Written,
+    written_sets: Written,
 }
 
 async fn run<S: Set>(ctx: Ctx) {
@@ -44,7 +45,13 @@ async fn run<S: Set>(ctx: Ctx) {
     let owners = sets.clone();
     wake::forward(&ctx.rt, pods.raw(), &queue, move |e| wake::owners(&owners, e, |s| s.selector().ok()));
     let rt = ctx.rt.clone();
-    let me = Arc::new(Controller { ctx, sets, pods, written: Written::default() });
+    let me = Arc::new(Controller {
+        ctx,
+        sets,
+        pods,
+        written: Written::default(),
+        written_sets: Written::default(),
+    });
     run_workers(&rt, me.ctx.name, WORKERS, &queue, move |key| {
         let me = me.clone();
         async move { me.sync(key).await }
@@ -56,9 +63,10 @@ impl<S: Set> Controller<S> {
     async fn sync(&self, key: Key) -> Result<Outcome, Error> {
         let Some(set) = self.sets.get(&key.namespace, &key.name) else {
             self.written.forget(&key);
+            self.written_sets.forget(&key);
             return Ok(Outcome::Done);
         };
-        if !self.written.seen(&key, self.pods.raw()) {
+        if !self.written.seen(&key, self.pods.raw()) || !self.written_sets.seen(&key, self.sets.raw()) {
             // The pod's event wakes the set again; this is in case it never comes.
             return Ok(Outcome::After(Duration::from_secs(5)));
         }
@@ -85,7 +93,8 @@ impl<S: Set> Controller<S> {
         let reason = failure.as_ref().err().map(ToString::to_string);
         let status = plan::status(&set, &active, terminating, reason.as_deref(), now);
         if let Some(updated) = set.with_status(&status) {
-            self.ctx.client.replace_status(&updated).await?;
+            let new = self.ctx.client.replace_status(&updated).await?;
+            self.written_sets.wrote(&key, new.version());
         }
         failure?;
         let wait = if status.ready == status.available {

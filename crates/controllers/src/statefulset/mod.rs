@@ -29,6 +29,7 @@ struct Controller {
     written: Written,
     written_claims: Written,
     written_revisions: Written,
+    written_sets: Written,
 }
 
 pub async fn run(ctx: Ctx) {
@@ -40,6 +41,7 @@ pub async fn run(ctx: Ctx) {
         written: Written::default(),
         written_claims: Written::default(),
         written_revisions: Written::default(),
+        written_sets: Written::default(),
         ctx,
     });
     me.sets.synced().await;
@@ -65,14 +67,15 @@ pub async fn run(ctx: Ctx) {
 impl Controller {
     async fn sync(&self, key: Key) -> Result<Outcome, Error> {
         let Some(set) = self.sets.get(&key.namespace, &key.name) else {
-            for w in [&self.written, &self.written_claims, &self.written_revisions] {
+            for w in [&self.written, &self.written_claims, &self.written_revisions, &self.written_sets] {
                 w.forget(&key);
             }
             return Ok(Outcome::Done);
         };
         let seen = self.written.seen(&key, self.pods.raw())
             && self.written_claims.seen(&key, self.claims.raw())
-            && self.written_revisions.seen(&key, self.revisions.raw());
+            && self.written_revisions.seen(&key, self.revisions.raw())
+            && self.written_sets.seen(&key, self.sets.raw());
         if !seen {
             // A claim's event wakes nobody, so look again soon.
             return Ok(Outcome::After(Duration::from_millis(200)));
@@ -108,7 +111,7 @@ impl Controller {
         let acted = self.act(&key, &set, &plan).await;
         if plan::status_differs(&set, &plan.status) {
             let new = StatefulSet { status: Some(plan.status.clone()), ..set.clone() };
-            c.replace_status(&new).await?;
+            self.written_sets.wrote(&key, c.replace_status(&new).await?.version());
         }
         acted?;
         if let Some(e) = plan.blocked {
@@ -140,7 +143,7 @@ impl Controller {
         &self,
         key: &Key,
         set: &StatefulSet,
-        all: &mut Vec<ControllerRevision>,
+        all: &mut [ControllerRevision],
     ) -> Result<(ControllerRevision, ControllerRevision, i32), Error> {
         let c = &self.ctx.client;
         let mut collisions = set.status.as_ref().and_then(|s| s.collision_count).unwrap_or(0);
