@@ -38,6 +38,7 @@ mod pod_gc;
 mod pv_protection;
 mod pvc_protection;
 mod replicaset;
+mod resourcequota;
 mod root_ca;
 mod service_account;
 mod service_cidr;
