@@ -125,6 +125,19 @@ impl Errs {
             self.invalid(at, new.cloned().unwrap_or(Value::Null), IMMUTABLE);
         }
     }
+    /// Immutable, for a field that is no pointer: when it is gone, its zero is shown.
+    pub(crate) fn fixed(&mut self, at: &At<'_>, new: &Value, old: &Value, field: &str) {
+        let zero = match old.v(field) {
+            Value::String(_) if !field.contains("Time") => Value::from(""),
+            Value::Number(_) => 0.into(),
+            Value::Bool(_) => false.into(),
+            _ => Value::Null,
+        };
+        let (new, old) = (new.set(field), old.set(field));
+        if !opt_same(new, old) {
+            self.invalid(at, new.cloned().unwrap_or(zero), IMMUTABLE);
+        }
+    }
     pub(crate) fn nonnegative_quantity(&mut self, at: &At<'_>, q: &Quantity) {
         if q.is_negative() {
             self.invalid(at, q.to_string(), NEGATIVE);

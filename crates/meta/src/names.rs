@@ -121,7 +121,8 @@ pub fn is_qualified_name(s: &str) -> Vec<String> {
             if prefix.is_empty() {
                 e.push("prefix part must be non-empty".to_owned());
             } else {
-                e.extend(is_dns1123_subdomain(prefix).into_iter().map(|m| format!("prefix part {m}")));
+                let sentences = is_dns1123_subdomain(prefix);
+                e.extend(sentences.into_iter().map(|m| format!("prefix part {}", in_bytes(m))));
             }
             rest
         }
@@ -129,12 +130,19 @@ pub fn is_qualified_name(s: &str) -> Vec<String> {
     if name.is_empty() {
         e.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        e.push(format!("name part {}", max_len_error(63)));
+        e.push("name part must be no more than 63 bytes".to_owned());
     }
     if !name_ok(name) {
         e.push(format!("name part {}", bad()));
     }
     e
+}
+/// Label keys and values count bytes where names count characters.
+fn in_bytes(sentence: String) -> String {
+    match sentence.strip_suffix(" characters") {
+        Some(s) => format!("{s} bytes"),
+        None => sentence,
+    }
 }
 /// A qualified name that has a prefix.
 pub fn is_prefixed_qualified_name(s: &str) -> Vec<String> {
@@ -149,7 +157,7 @@ pub fn is_label_value(s: &str) -> Vec<String> {
     check(&mut e, s, 63, s.is_empty() || name_ok(s), || {
         regex_error(LABEL_VALUE_MSG, &format!("({QUALIFIED})?"), &["MyValue", "my_value", "12345"])
     });
-    e
+    e.into_iter().map(in_bytes).collect()
 }
 /// RBAC names: no `/`, `%`, `.` or `..`.
 pub fn is_path_segment_name(s: &str) -> Vec<String> {

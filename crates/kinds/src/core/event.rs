@@ -55,7 +55,7 @@ impl Strategy for Event {
                 "reportingInstance",
             ] {
                 let shown = if f == "reportingComponent" { "reportingController" } else { f };
-                e.immutable(&At::new(shown), new.f(f), old.f(f));
+                e.fixed(&At::new(shown), &new, &old, f);
             }
         }
         e.0
@@ -71,8 +71,7 @@ impl Strategy for Event {
         };
         let (last, count) = match (o.set("series"), o.s("lastTimestamp")) {
             (Some(s), _) => (s.s("lastObservedTime"), s.i("count")),
-            (None, "") => (first, o.i("count").max(1)),
-            (None, t) => (t, o.i("count").max(1)),
+            (None, t) => (if t.is_empty() { first } else { t }, if o.i("count") == 0 { 1 } else { o.i("count") }),
         };
         let kind = regarding.s("kind").to_lowercase();
         let target = match regarding.s("name") {

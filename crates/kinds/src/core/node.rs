@@ -205,7 +205,19 @@ fn create(o: &Value, e: &mut Errs) {
     for (i, c) in cidrs.iter().enumerate() {
         e.legacy_cidr(&at.i(i), c, &[]);
     }
-    if cidrs.len() > 1 && (ip::dual_stack(&cidrs) != Some(true) || cidrs.len() > 2) {
+    if cidrs.len() < 2 {
+        return;
+    }
+    let bad = |c: &&str| !c.contains('/') || ip::dual_stack(&[c]).is_none();
+    let first_bad = cidrs.iter().position(|c| bad(&c));
+    if let Some(i) = first_bad {
+        let why = format!(
+            "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{i}]: <nil> (invalid CIDR address: {})",
+            cidrs[i]
+        );
+        e.0.push(meta::FieldError::internal(&at.path(), why));
+    }
+    if cidrs.len() > 2 || first_bad.is_some() || ip::dual_stack(&cidrs) != Some(true) {
         let why = "may specify no more than one CIDR for each IP family";
         e.invalid(&at, o.v("spec").v("podCIDRs").clone(), why);
     }

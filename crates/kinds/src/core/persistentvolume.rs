@@ -253,7 +253,7 @@ fn capacity(c: &Value, at: &At<'_>, e: &mut Errs) {
         e.required(at, "");
     }
     if !c.has("storage") || c.len_of() > 1 {
-        let shown = if c.is_null() { json!({}) } else { c.clone() };
+        let shown = if c.len_of() == 0 { Value::Null } else { c.clone() };
         e.unsupported(at, shown, &["storage"]);
     }
     for (k, v) in keys(c.as_object()) {

@@ -169,7 +169,7 @@ pub(crate) fn validate_spec(s: &Value, at: &At<'_>, opts: SpecOpts, e: &mut Errs
         }
     }
     if let (Some(a), Some(b)) = (s.set("dataSource"), s.set("dataSourceRef")) {
-        let shown = at.c("dataSource").to_string();
+        let shown = json!({}); // upstream shows a path without fields of its own
         if !b.s("namespace").is_empty() {
             e.invalid(at, shown, "may not be specified when dataSourceRef.namespace is specified");
         } else if ["apiGroup", "kind", "name"].iter().any(|f| a.os(f) != b.os(f)) {

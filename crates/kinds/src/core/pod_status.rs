@@ -182,6 +182,10 @@ fn addresses(n: &Value, o: &Value, one: &str, many: &str, at: &At<'_>, e: &mut E
     for (i, a) in ips.iter().enumerate() {
         e.legacy_ip(&list.i(i), a, &old);
     }
+    if let (true, Some(i)) = (ips.len() > 1, ips.iter().position(|a| ip::dual_stack(&[a]).is_none())) {
+        let why = format!("failed to check for dual stack with error:invalid IP[{i}]: {}", ips[i]);
+        e.0.push(meta::FieldError::internal(&list.path(), why));
+    }
     if ips.len() > 1 && (ip::dual_stack(&ips) != Some(true) || ips.len() > 2) {
         e.invalid(&list, n.v(many).clone(), "may specify no more than one IP for each IP family");
     }

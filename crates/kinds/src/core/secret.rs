@@ -2,6 +2,7 @@
 
 use super::configmap::{MAX_SIZE, decoded_len, frozen};
 use crate::kit::*;
+use base64::Engine as _;
 
 pub(crate) struct Secret;
 
@@ -22,6 +23,19 @@ impl Strategy for Secret {
         frozen(o, old, &["data"], &mut e);
         validate(o, &mut e);
         e.0
+    }
+
+    fn warnings(&self, _cx: &Cx<'_>, o: &Value, _old: Option<&Value>) -> Vec<String> {
+        let pem = |k: &str| {
+            let v = base64::engine::general_purpose::STANDARD.decode(o.v("data").s(k)).unwrap_or_default();
+            v.windows(10).any(|w| w == b"-----BEGIN")
+        };
+        let missing = match o.s("type") {
+            "kubernetes.io/tls" if !pem("tls.crt") => "certificate",
+            "kubernetes.io/tls" if !pem("tls.key") => "key",
+            _ => return Vec::new(),
+        };
+        vec![format!("tls: failed to find any PEM data in {missing} input")]
     }
 
     fn row(&self, o: &Value, now: Timestamp) -> Row {
@@ -71,13 +85,22 @@ fn validate(o: &Value, e: &mut Errs) {
 
 /// Registry credentials are a JSON object.
 fn docker(o: &Value, key: &str, e: &mut Errs) {
-    use base64::Engine;
     let data = At::new("data");
     let at = data.k(key);
     let Some(v) = o.v("data").os(key) else { return e.required(&at, "") };
     let bytes = base64::engine::general_purpose::STANDARD.decode(v).unwrap_or_default();
-    if let Err(why) = serde_json::from_slice::<Option<Obj>>(&bytes) {
-        let why = if bytes.is_empty() { "unexpected end of JSON input".to_owned() } else { why.to_string() };
-        e.invalid(&at, "<secret contents redacted>", why);
-    }
+    let why = match schema::json::decode_untyped(&bytes) {
+        Ok(d) if d.value.is_object() || d.value.is_null() => return,
+        Ok(d) => {
+            let what = match d.value {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                Value::Bool(_) => "bool",
+                _ => "number",
+            };
+            format!("json: cannot unmarshal {what} into Go value of type map[string]interface {{}}")
+        }
+        Err(why) => why.0,
+    };
+    e.invalid(&at, "<secret contents redacted>", why);
 }

@@ -75,7 +75,8 @@ fn external_ip(o: &Value) -> String {
     let s = o.v("spec");
     let own = s.strs("externalIPs");
     match s.s("type") {
-        "ClusterIP" | "NodePort" => or_none(&own.join(",")).to_owned(),
+        "ClusterIP" | "NodePort" if own.is_empty() => "<none>".to_owned(),
+        "ClusterIP" | "NodePort" => own.join(","),
         "LoadBalancer" => {
             let mut all = rows::load_balancer(o);
             all.extend(own);

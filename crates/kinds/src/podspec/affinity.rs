@@ -289,6 +289,13 @@ pub(crate) fn tolerations(list: &[Value], opts: Opts, at: &At<'_>, e: &mut Errs)
                     };
                     e.invalid(&at.c("value"), value, why);
                 }
+                let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
+                if value.parse::<i64>().is_err() {
+                    let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+                    let why = if number { "value out of range" } else { "invalid syntax" };
+                    let shown = meta::field::quote(value);
+                    e.invalid(&at.c("value"), value, format!("strconv.ParseInt: parsing {shown}: {why}"));
+                }
             }
             _ => e.unsupported(&at.c("operator"), op, &["Equal", "Exists"]),
         }

@@ -119,7 +119,8 @@ pub(super) fn ephemeral(spec: &Value, pod: &Pod<'_>, at: &At<'_>, e: &mut Errs) 
             e.not_found(&at.c("targetContainerName"), target);
         }
         for f in NOT_EPHEMERAL {
-            if c.set(f).is_some_and(|v| !deep_same(v, &Value::Null)) {
+            let pointer = *f == "lifecycle" || f.ends_with("Probe");
+            if c.set(f).is_some_and(|v| pointer || !deep_same(v, &Value::Null)) {
                 e.forbidden(&at.c(f), WHY);
             }
         }

@@ -191,7 +191,9 @@ fn claim_names(list: &[Value], pod: &[&str], at: &At<'_>, e: &mut Errs) {
         let (name, request) = (c.s("name"), c.s("request"));
         if name.is_empty() {
             e.required(&at, "");
-        } else if seen.iter().any(|s| s == name) {
+            continue;
+        }
+        if seen.iter().any(|s| s == name) {
             e.duplicate(&at, name);
         } else {
             let mut key = name.to_owned();
