@@ -79,7 +79,24 @@ fn clock() -> Timestamp {
     Timestamp { seconds: now.as_secs() as i64, nanos: now.subsec_nanos() }
 }
 
+/// `{"op": "cron", "spec": …, "after": seconds, "zone": …}`: the next five times.
+fn cron(q: &Value) -> Result<Value, String> {
+    let schedule = kinds::cron::Schedule::parse(q["spec"].as_str().unwrap_or(""))?;
+    let zone = kinds::cron::Zone::named(q["zone"].as_str().unwrap_or("UTC"))?;
+    let mut at = Timestamp { seconds: q["after"].as_i64().unwrap_or(0), nanos: 0 };
+    let mut out = Vec::new();
+    for _ in 0..5 {
+        let Some(next) = schedule.next(at, &zone) else { break };
+        out.push(next.seconds);
+        at = next;
+    }
+    Ok(json!({"cells": out}))
+}
+
 fn answer(q: &Value) -> Result<Value, String> {
+    if q["op"] == "cron" {
+        return cron(q);
+    }
     let now = Timestamp::parse("2023-11-14T22:13:20Z").ok_or("bad time")?;
     let t = target(&q["obj"])?;
     let mut obj = decode(&q["obj"], &t, now)?;

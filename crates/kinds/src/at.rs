@@ -1,5 +1,6 @@
 //! Where validation stands: a path that costs nothing until something is wrong, and the list it then goes to.
 
+use meta::field::ErrorType;
 use meta::{ErrorList, FieldError, Path, Value};
 
 #[derive(Clone, Copy)]
@@ -58,6 +59,10 @@ impl Errs {
     }
     pub(crate) fn invalid(&mut self, at: &At<'_>, value: impl Into<Value>, detail: impl Into<String>) {
         self.0.push(FieldError::invalid(&at.path(), value, detail));
+    }
+    /// Invalid, without showing the value.
+    pub(crate) fn invalid_omit(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.0.push(FieldError::new(ErrorType::Invalid, &at.path(), None, detail));
     }
     /// Invalid once for each sentence, as name checks give them.
     pub(crate) fn each_invalid(&mut self, at: &At<'_>, value: &str, sentences: Vec<String>) {

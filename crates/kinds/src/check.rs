@@ -32,6 +32,14 @@ pub(crate) fn int_value(v: &Value) -> i64 {
     v.as_i64().unwrap_or(0)
 }
 
+/// The number of an `IntOrString`: of a percentage the percents, of other strings the number they spell, else 0.
+pub(crate) fn percent_or_int(v: &Value) -> i64 {
+    percent(v).unwrap_or_else(|| match v {
+        Value::String(s) => s.parse().unwrap_or(0),
+        v => int_value(v),
+    })
+}
+
 impl Errs {
     /// A name, checked by one of `meta::names`.
     pub(crate) fn name(&mut self, at: &At<'_>, value: &str, check: fn(&str) -> Vec<String>) {
@@ -59,6 +67,12 @@ impl Errs {
     pub(crate) fn nonnegative(&mut self, at: &At<'_>, v: i64) {
         if v < 0 {
             self.invalid(at, v, NEGATIVE);
+        }
+    }
+    /// Counters that are not negative.
+    pub(crate) fn counters(&mut self, s: &Value, at: &At<'_>, fields: &[&str]) {
+        for f in fields {
+            self.nonnegative(&at.c(f), s.i(f));
         }
     }
     pub(crate) fn positive(&mut self, at: &At<'_>, v: i64) {
@@ -100,6 +114,21 @@ impl Errs {
             return false;
         }
         self.one_of(at, v, supported)
+    }
+    /// `acme.io/foo`.
+    pub(crate) fn domain_prefixed_path(&mut self, at: &At<'_>, v: &str) {
+        match v.split_once('/') {
+            _ if v.is_empty() => self.required(at, ""),
+            Some((host, path)) if !host.is_empty() && !path.is_empty() => {
+                self.subdomain(at, host);
+                let ok = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+                if !path.bytes().all(ok) {
+                    let pattern = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
+                    self.invalid(at, path, names::regex_error("Invalid path", pattern, &[]));
+                }
+            }
+            _ => self.invalid(at, v, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
+        }
     }
     pub(crate) fn label_name(&mut self, at: &At<'_>, v: &str) {
         self.qualified(at, v);

@@ -14,6 +14,7 @@ mod check;
 pub mod convert;
 mod coordination;
 mod core;
+pub mod cron;
 mod defaults;
 mod diff;
 mod discovery;

@@ -16,7 +16,11 @@ pub(crate) fn normalize(group: &str, version: &str, kind: &str, o: &mut Value) {
         ("", "v1", "Secret") => secret(o),
         ("", "v1", "Node") => node(o),
         ("apps", "v1", "StatefulSet") => stateful_set(o),
-        ("apps", "v1", "DaemonSet") => daemon_set(o),
+        ("apps", "v1", "DaemonSet") => {
+            rolling(o, "updateStrategy");
+            daemon_set(o);
+        }
+        ("apps", "v1", "Deployment") => rolling(o, "strategy"),
         ("autoscaling", "v2", "HorizontalPodAutoscaler") => super::hpa::drop_annotations(o),
         _ => {}
     }
@@ -51,6 +55,15 @@ fn stateful_set(o: &mut Value) {
     for t in spec.each("volumeClaimTemplates") {
         t.put("apiVersion", "v1");
         t.put("kind", "PersistentVolumeClaim");
+    }
+}
+
+/// The limits of a rolling update are not optional inside.
+fn rolling(o: &mut Value, strategy: &str) {
+    let spec = o.o_mut("spec");
+    if let Some(r) = spec.and_then(|s| s.o_mut(strategy)).and_then(|s| s.o_mut("rollingUpdate")) {
+        r.default_nil("maxUnavailable", 0);
+        r.default_nil("maxSurge", 0);
     }
 }
 
