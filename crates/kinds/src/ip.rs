@@ -79,6 +79,12 @@ pub(crate) fn dual_stack(list: &[&str]) -> Option<bool> {
     Some(v4 && v6)
 }
 
+/// Whether a range is a part of another, and not all of it.
+pub(crate) fn strictly_within(part: (IpAddr, u8), whole: (IpAddr, u8)) -> bool {
+    let same_family = part.0.is_ipv6() == whole.0.is_ipv6();
+    same_family && whole.1 < part.1 && masked(part.0, whole.1) == masked(whole.0, whole.1)
+}
+
 impl Errs {
     /// An address in a field that once took sloppy ones; those in `old` stay valid.
     pub(crate) fn legacy_ip(&mut self, at: &At<'_>, value: &str, old: &[&str]) -> bool {

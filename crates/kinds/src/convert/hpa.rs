@@ -5,6 +5,8 @@ use crate::val::{Get, Obj, Put};
 use meta::Value;
 use serde_json::json;
 
+pub(crate) const STATUS_ANNOTATIONS: &[&str] = &[CURRENT, CONDITIONS];
+pub(crate) const SPEC_ANNOTATIONS: &[&str] = &[METRICS, BEHAVIOR];
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";

@@ -10,6 +10,7 @@ mod tests;
 
 pub use crd::{crd_v1_to_v1beta1, crd_v1beta1_to_v1};
 pub use event::{event_from_core, event_to_core};
+pub(crate) use hpa::{SPEC_ANNOTATIONS, STATUS_ANNOTATIONS};
 pub use hpa::{hpa_v1_to_v2, hpa_v2_to_v1};
 pub(crate) use round_trip::{normalize, set_template_generation, template_generation};
 

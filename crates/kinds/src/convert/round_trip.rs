@@ -21,6 +21,9 @@ pub(crate) fn normalize(group: &str, version: &str, kind: &str, o: &mut Value) {
             daemon_set(o);
         }
         ("apps", "v1", "Deployment") => rolling(o, "strategy"),
+        ("autoscaling", "v1", "HorizontalPodAutoscaler") => {
+            *o = super::hpa_v2_to_v1(super::hpa_v1_to_v2(std::mem::take(o)));
+        }
         ("autoscaling", "v2", "HorizontalPodAutoscaler") => super::hpa::drop_annotations(o),
         _ => {}
     }

@@ -4,7 +4,7 @@
 use crate::kit::*;
 use schema::TypeId;
 use schema::facts;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 /// The fields whose gate is off, by type.
@@ -15,8 +15,12 @@ fn disabled() -> &'static HashMap<TypeId, Vec<&'static str>> {
         let mut map: HashMap<TypeId, Vec<&'static str>> = HashMap::new();
         for t in facts::types() {
             for f in facts::fields(t) {
-                // The kubelet's report of stop signals is not dropped.
-                let reported = t.name() == "core.v1.ContainerStatus" && f.name == "stopSignal";
+                // The kubelet's reports of stop signals are not dropped; claims drop their sources by rules of their own.
+                let reported = matches!(
+                    (t.name(), f.name),
+                    ("core.v1.ContainerStatus", "stopSignal")
+                        | ("core.v1.TypedObjectReference", "namespace")
+                );
                 if !reported && !f.meta.gates.is_empty() && f.meta.gates.split(',').any(off) {
                     map.entry(t).or_default().push(f.name);
                 }
@@ -26,9 +30,39 @@ fn disabled() -> &'static HashMap<TypeId, Vec<&'static str>> {
     })
 }
 
+/// Drops from an object what its kind's features do not allow.
+pub(crate) fn drop_for_kind(o: &mut Value, old: Option<&Value>) {
+    if let Some(ty) = crate::declare::type_of(o).filter(|t| gated().contains(t)) {
+        drop_of(ty, o, old);
+    }
+}
+
+/// The types that have a field of a disabled feature, in themselves or further down.
+fn gated() -> &'static HashSet<TypeId> {
+    static SET: OnceLock<HashSet<TypeId>> = OnceLock::new();
+    SET.get_or_init(|| {
+        let mut set: HashSet<TypeId> = disabled().keys().copied().collect();
+        loop {
+            let has = |t: &TypeId| {
+                facts::fields(*t).iter().filter_map(|f| f.wire.struct_type()).any(|c| set.contains(&c))
+            };
+            let more: Vec<TypeId> = facts::types().filter(|t| !set.contains(t) && has(t)).collect();
+            if more.is_empty() {
+                return set;
+            }
+            set.extend(more);
+        }
+    })
+}
+
 /// Drops from `obj`, a value of the named type, the fields of disabled features that `old` does not use.
 pub(crate) fn drop_disabled(ty: &str, obj: &mut Value, old: Option<&Value>) {
-    let Some(ty) = facts::type_named(ty) else { return };
+    if let Some(ty) = facts::type_named(ty) {
+        drop_of(ty, obj, old);
+    }
+}
+
+fn drop_of(ty: TypeId, obj: &mut Value, old: Option<&Value>) {
     let mut found = used(ty, obj);
     if found.is_empty() {
         return;
