@@ -1,5 +1,7 @@
 //! The services as a client sees them: KV, leases, maintenance, and what is beside gRPC.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use common::{Dir, delete, get, put, start, start_in, under};

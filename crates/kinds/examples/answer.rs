@@ -1,6 +1,12 @@
 //! Answers questions about objects, JSON lines in, JSON lines out, so that an oracle made of upstream's code can be
 //! asked the same: `{"op": "default" | "row" | "create" | "update", "obj": …, "old": …, "sub": "status"}`.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a tool for comparing with upstream, run by hand"
+)]
+
 use meta::object::ObjectExt;
 use meta::time::Timestamp;
 use meta::{Path, UserInfo, Value};

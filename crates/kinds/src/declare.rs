@@ -49,14 +49,7 @@ fn object(ty: TypeId, op: Op<'_>, obj: &Value, old: Option<&Value>, at: &At<'_>,
     }
 }
 
-fn field(
-    f: &FieldRules,
-    op: Op<'_>,
-    new: Option<&Value>,
-    old: Option<&Value>,
-    at: &At<'_>,
-    e: &mut Errs,
-) {
+fn field(f: &FieldRules, op: Op<'_>, new: Option<&Value>, old: Option<&Value>, at: &At<'_>, e: &mut Errs) {
     // Checks that end the others come first.
     let mut stop = false;
     for m in f.rules.iter().filter(|m| m.rule.stops()) {

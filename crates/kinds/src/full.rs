@@ -12,7 +12,7 @@ const LOOSE_FINALIZERS: &[&str] = &["APIService", "CustomResourceDefinition", "P
 pub(crate) struct Full<S>(pub(crate) S);
 
 impl<S: Strategy> Full<S> {
-    fn declared(&self, cx: &Cx<'_>, o: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+    fn declared(&self, _cx: &Cx<'_>, o: &Value, old: Option<&Value>, errors: &mut ErrorList) {
         let Some(ty) = declare::type_of(o) else { return };
         let option = |name: &str| {
             // What was allowed once stays allowed.

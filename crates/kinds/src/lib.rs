@@ -3,6 +3,17 @@
 //! The machinery that calls the hooks is in `apiserver` and compiled once. A kind without a file of its own has the
 //! generic behaviour that the facts table describes.
 
+#![allow(
+    clippy::type_complexity,
+    clippy::too_many_arguments,
+    clippy::enum_variant_names,
+    clippy::comparison_to_empty,
+    clippy::double_ended_iterator_last,
+    clippy::nonminimal_bool,
+    clippy::explicit_auto_deref,
+    reason = "tables of rules read better as they stand"
+)]
+
 mod admissionregistration;
 mod apiextensions;
 mod apps;

@@ -21,7 +21,11 @@ pub(crate) const KINDS: &[(&str, &str, &dyn Strategy)] = &[
     ),
     ("clusterrolebindings", "rbac.authorization.k8s.io", &Full(rbac::binding::Binding)),
     ("clusterroles", "rbac.authorization.k8s.io", &Full(rbac::role::Role)),
-    ("clustertrustbundles", "certificates.k8s.io", &Full(certificates::clustertrustbundle::ClusterTrustBundle)),
+    (
+        "clustertrustbundles",
+        "certificates.k8s.io",
+        &Full(certificates::clustertrustbundle::ClusterTrustBundle),
+    ),
     ("componentstatuses", "", &Full(core::componentstatus::ComponentStatus)),
     ("compositepodgroups", "scheduling.k8s.io", &Full(scheduling::compositepodgroup::CompositePodGroup)),
     ("configmaps", "", &Full(core::configmap::ConfigMap)),
@@ -56,7 +60,11 @@ pub(crate) const KINDS: &[(&str, &str, &dyn Strategy)] = &[
     ("leasecandidates", "coordination.k8s.io", &Full(coordination::leasecandidate::LeaseCandidate)),
     ("leases", "coordination.k8s.io", &Full(coordination::lease::Lease)),
     ("limitranges", "", &Full(core::limitrange::LimitRange)),
-    ("mutatingadmissionpolicies", "admissionregistration.k8s.io", &Full(admissionregistration::policy::Policy)),
+    (
+        "mutatingadmissionpolicies",
+        "admissionregistration.k8s.io",
+        &Full(admissionregistration::policy::Policy),
+    ),
     (
         "mutatingadmissionpolicybindings",
         "admissionregistration.k8s.io",
@@ -90,7 +98,11 @@ pub(crate) const KINDS: &[(&str, &str, &dyn Strategy)] = &[
     ("replicasets", "apps", &Full(apps::replicaset::ReplicaSet)),
     ("replicationcontrollers", "", &Full(core::replicationcontroller::ReplicationController)),
     ("resourceclaims", "resource.k8s.io", &Full(resource::resourceclaim::ResourceClaim)),
-    ("resourceclaimtemplates", "resource.k8s.io", &Full(resource::resourceclaimtemplate::ResourceClaimTemplate)),
+    (
+        "resourceclaimtemplates",
+        "resource.k8s.io",
+        &Full(resource::resourceclaimtemplate::ResourceClaimTemplate),
+    ),
     ("resourcequotas", "", &Full(core::resourcequota::ResourceQuota)),
     ("resourceslices", "resource.k8s.io", &Full(resource::resourceslice::ResourceSlice)),
     ("rolebindings", "rbac.authorization.k8s.io", &Full(rbac::binding::Binding)),
@@ -108,7 +120,11 @@ pub(crate) const KINDS: &[(&str, &str, &dyn Strategy)] = &[
         &Full(internal::storageversionmigration::StorageVersionMigration),
     ),
     ("storageversions", "internal.apiserver.k8s.io", &Full(internal::storageversion::StorageVersion)),
-    ("validatingadmissionpolicies", "admissionregistration.k8s.io", &Full(admissionregistration::policy::Policy)),
+    (
+        "validatingadmissionpolicies",
+        "admissionregistration.k8s.io",
+        &Full(admissionregistration::policy::Policy),
+    ),
     (
         "validatingadmissionpolicybindings",
         "admissionregistration.k8s.io",
@@ -120,7 +136,11 @@ pub(crate) const KINDS: &[(&str, &str, &dyn Strategy)] = &[
         &Full(admissionregistration::webhookconfiguration::WebhookConfiguration),
     ),
     ("volumeattachments", "storage.k8s.io", &Full(storage::volumeattachment::VolumeAttachment)),
-    ("volumeattributesclasses", "storage.k8s.io", &Full(storage::volumeattributesclass::VolumeAttributesClass)),
+    (
+        "volumeattributesclasses",
+        "storage.k8s.io",
+        &Full(storage::volumeattributesclass::VolumeAttributesClass),
+    ),
     ("workloads", "scheduling.k8s.io", &Full(scheduling::workload::Workload)),
 ];
 

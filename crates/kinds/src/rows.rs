@@ -37,12 +37,10 @@ pub(crate) fn labels(labels: Option<&Obj>) -> String {
     match labels.filter(|l| !l.is_empty()) {
         None => "<none>".to_owned(),
         Some(l) => {
-            {
-                let mut pairs: Vec<_> =
-                    l.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or(""))).collect();
-                pairs.sort_unstable();
-                pairs.join(",")
-            }
+            let mut pairs: Vec<_> =
+                l.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or(""))).collect();
+            pairs.sort_unstable();
+            pairs.join(",")
         }
     }
 }

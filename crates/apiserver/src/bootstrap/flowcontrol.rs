@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 
+type Level = (&'static str, i64, i64, Option<(i64, i64)>);
+
 /// Name, shares, lendable percent, (queues, hand size); no queues: requests beyond the share are rejected.
-const LEVELS: &[(&str, i64, i64, Option<(i64, i64)>)] = &[
+const LEVELS: &[Level] = &[
     ("catch-all", 5, 0, None),
     ("global-default", 20, 50, Some((128, 6))),
     ("leader-election", 10, 0, Some((16, 4))),

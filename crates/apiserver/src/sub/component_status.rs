@@ -23,7 +23,7 @@ async fn probe(cx: &Cx, check: &str, port: u16) -> std::result::Result<(), Strin
     let of = |n: &str| n == check || n.strip_prefix(check).is_some_and(|r| r.starts_with('/'));
     let own: Vec<_> = mine.into_iter().filter(|(n, _)| of(n)).collect();
     if !own.is_empty() {
-        return own.into_iter().map(|(_, s)| s).collect();
+        return own.into_iter().try_for_each(|(_, s)| s);
     }
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     match tokio::time::timeout(PROBE, tokio::net::TcpStream::connect(addr)).await {

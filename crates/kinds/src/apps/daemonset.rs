@@ -3,8 +3,8 @@
 use super::replicaset;
 use crate::check::percent_or_int;
 use crate::convert::{set_template_generation, template_generation};
-use crate::podspec::{self, Opts, warnings};
 use crate::kit::*;
+use crate::podspec::{self, Opts, warnings};
 
 pub(crate) struct DaemonSet;
 
@@ -49,7 +49,8 @@ impl Strategy for DaemonSet {
     }
 
     fn warnings(&self, cx: &Cx<'_>, o: &Value, old: Option<&Value>) -> Vec<String> {
-        if cx.subresource == "status" || old.is_some_and(|x| template_generation(x) == template_generation(o)) {
+        if cx.subresource == "status" || old.is_some_and(|x| template_generation(x) == template_generation(o))
+        {
             return Vec::new();
         }
         let mut out = Vec::new();

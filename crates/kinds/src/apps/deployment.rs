@@ -2,8 +2,8 @@
 
 use super::replicaset;
 use crate::check::percent_or_int;
-use crate::podspec::{self, Opts, gates};
 use crate::kit::*;
+use crate::podspec::{self, Opts, gates};
 
 pub(crate) struct Deployment;
 

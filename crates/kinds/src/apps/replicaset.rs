@@ -1,7 +1,7 @@
 //! ReplicaSets.
 
-use crate::podspec::{self, Opts, gates};
 use crate::kit::*;
+use crate::podspec::{self, Opts, gates};
 
 pub(crate) struct ReplicaSet;
 

@@ -3,8 +3,8 @@
 use super::replicaset;
 use crate::check::percent_or_int;
 use crate::core::persistentvolumeclaim as claim;
-use crate::podspec::{self, Opts, warnings};
 use crate::kit::*;
+use crate::podspec::{self, Opts, warnings};
 
 pub(crate) struct StatefulSet;
 

@@ -1,8 +1,8 @@
 //! HorizontalPodAutoscalers, v1 and v2.
 
 use crate::convert;
-use crate::podspec::resources;
 use crate::kit::*;
+use crate::podspec::resources;
 use std::borrow::Cow;
 
 pub(crate) struct HorizontalPodAutoscaler;
@@ -23,7 +23,8 @@ impl Strategy for HorizontalPodAutoscaler {
             return;
         }
         // What an update may not change is in annotations here, too.
-        let kept = if cx.subresource == "status" { convert::SPEC_ANNOTATIONS } else { convert::STATUS_ANNOTATIONS };
+        let kept =
+            if cx.subresource == "status" { convert::SPEC_ANNOTATIONS } else { convert::STATUS_ANNOTATIONS };
         for k in kept {
             match old.annotation(k) {
                 Some(v) => o.obj("metadata").obj("annotations").put(k, v),
@@ -140,7 +141,8 @@ fn validate(o: &Value, old: Option<&Value>, e: &mut Errs) {
     let (at, s) = (At::new("spec"), o.v("spec"));
     let was = old.map(|o| o.v("spec"));
     let (min, max) = (s.oi("minReplicas"), s.i("maxReplicas"));
-    let to_zero = schema::facts::gate("HPAScaleToZero") || was.is_some_and(|w| w.oi("minReplicas") == Some(0));
+    let to_zero =
+        schema::facts::gate("HPAScaleToZero") || was.is_some_and(|w| w.oi("minReplicas") == Some(0));
     let least = i64::from(!to_zero);
     if let Some(min) = min.filter(|min| *min < least) {
         e.invalid(&at.c("minReplicas"), min, format!("must be greater than or equal to {least}"));

@@ -1,10 +1,9 @@
 //! CronJobs.
 
 use super::job;
-use crate::apps::replicaset;
 use crate::cron::{Schedule, Zone};
-use crate::podspec::{self, Opts};
 use crate::kit::*;
+use crate::podspec::{self, Opts};
 
 pub(crate) struct CronJob;
 
@@ -91,7 +90,9 @@ fn validate(o: &Value, old: Option<&Value>, e: &mut Errs) {
     let zone = s.os("timeZone");
     match s.s("schedule") {
         "" => e.required(&at.c("schedule"), ""),
-        text => schedule(text, was.is_some_and(|o| o.s("schedule").contains("TZ")), zone, &at.c("schedule"), e),
+        text => {
+            schedule(text, was.is_some_and(|o| o.s("schedule").contains("TZ")), zone, &at.c("schedule"), e)
+        }
     }
     let limits = ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"];
     e.counters(s, &at, &limits);

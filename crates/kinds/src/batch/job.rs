@@ -2,8 +2,8 @@
 
 use super::{job_policies, job_status};
 use crate::apps::replicaset;
-use crate::podspec::{self, Opts};
 use crate::kit::*;
+use crate::podspec::{self, Opts};
 
 pub(crate) struct Job;
 
@@ -46,7 +46,8 @@ impl Strategy for Job {
         completions(new, was, &at.c("completions"), &mut e);
         e.immutable(&at.c("selector"), new.f("selector"), was.f("selector"));
         template_update(new, old, &at, &mut e);
-        for f in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+        for f in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
+        {
             e.immutable(&at.c(f), new.f(f), was.f(f));
         }
         pod_names(o, &mut e);
@@ -126,7 +127,9 @@ fn generate_selector(o: &mut Value) {
 
 /// Drops fields of disabled features from the job spec at `path`.
 pub(super) fn prepare(o: &mut Value, old: Option<&Value>, path: &str) {
-    if !schema::facts::gate("WorkloadWithJob") && !old.and_then(|o| o.at(path)).is_some_and(|s| s.has("scheduling")) {
+    if !schema::facts::gate("WorkloadWithJob")
+        && !old.and_then(|o| o.at(path)).is_some_and(|s| s.has("scheduling"))
+    {
         o.remove_at(&format!("{path}.scheduling"));
     }
     podspec::prepare(o, old, &format!("{path}.template"));
@@ -299,9 +302,8 @@ fn completions(new: &Value, old: &Value, at: &At<'_>, e: &mut Errs) {
 fn template_update(new: &Value, old: &Value, at: &At<'_>, e: &mut Errs) {
     let (was, st) = (old.v("spec"), old.v("status"));
     let suspended = was.b("suspend");
-    let idle = suspended
-        && (!st.has("startTime") || rows::condition_true(old, "Suspended"))
-        && st.i("active") == 0;
+    let idle =
+        suspended && (!st.has("startTime") || rows::condition_true(old, "Suspended")) && st.i("active") == 0;
     let scheduling = if schema::facts::gate("MutableSchedulingDirectivesForSuspendedJobs") {
         idle
     } else {

@@ -148,7 +148,8 @@ pub(super) fn count_indexes(text: &str, completions: i64) -> Result<i64, String>
 pub(super) fn interval(part: &str, completions: i64) -> Result<(i64, i64), String> {
     let index = |s: &str| {
         let quoted = meta::field::quote(s);
-        let n: i64 = s.parse().map_err(|_| format!("cannot convert string to integer for index: {quoted}"))?;
+        let n: i64 =
+            s.parse().map_err(|_| format!("cannot convert string to integer for index: {quoted}"))?;
         if n >= completions { Err(format!("too large index: {quoted}")) } else { Ok(n) }
     };
     match part.split('-').collect::<Vec<_>>()[..] {

@@ -19,8 +19,7 @@ pub(super) fn update(o: &Value, old: &Value, e: &mut Errs) {
         }
     }
     let (spec, st, was) = (o.v("spec"), o.v("status"), old.v("status"));
-    let elastic =
-        spec.s("completionMode") == INDEXED && spec.f("completions") == spec.f("parallelism");
+    let elastic = spec.s("completionMode") == INDEXED && spec.f("completions") == spec.f("parallelism");
     for (f, free) in [("failed", false), ("succeeded", elastic)] {
         if !free && st.i(f) < was.i(f) {
             e.invalid(&at.c(f), st.i(f), format!("cannot decrease the {f} counter"));
@@ -74,7 +73,8 @@ fn current(o: &Value, old: &Value, at: &At<'_>, e: &mut Errs) {
         e.invalid(&at.c("uncountedTerminatedPods"), pods.clone(), "must be empty for finished job");
     }
     indexes(o, changed("completedIndexes"), changed("failedIndexes"), at, e);
-    if let Some(n) = s.oi("terminating").filter(|n| *n > 0 && done && (turned_done || changed("terminating"))) {
+    if let Some(n) = s.oi("terminating").filter(|n| *n > 0 && done && (turned_done || changed("terminating")))
+    {
         e.invalid(&at.c("terminating"), n, "terminating>0 is invalid for finished job");
     }
     if let Some(n) = s.oi("ready").filter(|n| *n > active && (changed("ready") || changed("active"))) {
@@ -200,9 +200,8 @@ fn indexes(o: &Value, completed_changed: bool, failed_changed: bool, at: &At<'_>
 
 /// The first index in both lists; what cannot be read is passed over.
 fn overlap(a: &str, b: &str, completions: i64) -> Option<i64> {
-    let spans = |s: &str| -> Vec<(i64, i64)> {
-        s.split(',').filter_map(|p| interval(p, completions).ok()).collect()
-    };
+    let spans =
+        |s: &str| -> Vec<(i64, i64)> { s.split(',').filter_map(|p| interval(p, completions).ok()).collect() };
     let (a, b) = (spans(a), spans(b));
     let (mut i, mut j) = (0, 0);
     while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {

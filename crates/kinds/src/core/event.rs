@@ -71,7 +71,9 @@ impl Strategy for Event {
         };
         let (last, count) = match (o.set("series"), o.s("lastTimestamp")) {
             (Some(s), _) => (s.s("lastObservedTime"), s.i("count")),
-            (None, t) => (if t.is_empty() { first } else { t }, if o.i("count") == 0 { 1 } else { o.i("count") }),
+            (None, t) => {
+                (if t.is_empty() { first } else { t }, if o.i("count") == 0 { 1 } else { o.i("count") })
+            }
         };
         let kind = regarding.s("kind").to_lowercase();
         let target = match regarding.s("name") {

@@ -16,8 +16,7 @@ const MONTHS: Bounds = Bounds {
     max: 12,
     names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
 };
-const WEEKDAYS: Bounds =
-    Bounds { min: 0, max: 6, names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] };
+const WEEKDAYS: Bounds = Bounds { min: 0, max: 6, names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] };
 
 impl Schedule {
     /// Parses `*/5 * * * *`, `@daily`, `@every 1h30m`, each with `TZ=zone ` or `CRON_TZ=zone ` before it or not.
@@ -29,7 +28,9 @@ impl Schedule {
         let mut rest = spec;
         if let Some(after) = spec.strip_prefix("TZ=").or_else(|| spec.strip_prefix("CRON_TZ=")) {
             let Some((name, fields)) = after.split_once(' ') else {
-                return Err("invalid schedule format: runtime error: slice bounds out of range [:-1]".to_owned());
+                return Err(
+                    "invalid schedule format: runtime error: slice bounds out of range [:-1]".to_owned()
+                );
             };
             let found = Zone::named(name).map_err(|e| format!("provided bad location {name}: {e}"))?;
             // A zone without a name of its own leaves the choice to the caller, as none at all does.

@@ -156,8 +156,8 @@ fn read(ty: TypeId) -> TypeRules {
     for field in facts::fields(ty) {
         let enumeration = field.meta.enumeration;
         let short = enumeration.rsplit('.').next().unwrap_or("");
-        let checked = ENUMS.contains(&short)
-            || (short == "PreemptionPolicy" && enumeration.starts_with("scheduling."));
+        let checked =
+            ENUMS.contains(&short) || (short == "PreemptionPolicy" && enumeration.starts_with("scheduling."));
         let child = match field.wire {
             Wire::Struct(t) => Some(t),
             _ => None,

@@ -32,7 +32,8 @@ impl Strategy for EndpointSlice {
             out.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
         }
         let by = o.label("endpointslice.kubernetes.io/managed-by");
-        if matches!(by, Some("endpointslice-controller.k8s.io" | "endpointslicemirroring-controller.k8s.io")) {
+        if matches!(by, Some("endpointslice-controller.k8s.io" | "endpointslicemirroring-controller.k8s.io"))
+        {
             return out;
         }
         let at = At::new("endpoints");

@@ -101,7 +101,9 @@ impl Allow {
         };
         let service = |b: &Value| {
             let n = b.v("service").s("name");
-            b.has("service") && names::is_dns1123_label(n).is_empty() && !names::is_dns1035_label(n).is_empty()
+            b.has("service")
+                && names::is_dns1123_label(n).is_empty()
+                && !names::is_dns1035_label(n).is_empty()
         };
         let paths = old.list("rules").iter().flat_map(|r| r.v("http").list("paths"));
         Self {

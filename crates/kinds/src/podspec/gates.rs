@@ -18,8 +18,7 @@ fn disabled() -> &'static HashMap<TypeId, Vec<&'static str>> {
                 // The kubelet's reports of stop signals are not dropped; claims drop their sources by rules of their own.
                 let reported = matches!(
                     (t.name(), f.name),
-                    ("core.v1.ContainerStatus", "stopSignal")
-                        | ("core.v1.TypedObjectReference", "namespace")
+                    ("core.v1.ContainerStatus", "stopSignal") | ("core.v1.TypedObjectReference", "namespace")
                 );
                 if !reported && !f.meta.gates.is_empty() && f.meta.gates.split(',').any(off) {
                     map.entry(t).or_default().push(f.name);
