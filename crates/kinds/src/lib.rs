@@ -10,7 +10,6 @@
     clippy::comparison_to_empty,
     clippy::double_ended_iterator_last,
     clippy::nonminimal_bool,
-    clippy::explicit_auto_deref,
     reason = "tables of rules read better as they stand"
 )]
 
