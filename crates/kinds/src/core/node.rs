@@ -209,7 +209,7 @@ fn create(o: &Value, e: &mut Errs) {
         return;
     }
     let bad = |c: &&str| !c.contains('/') || ip::dual_stack(&[c]).is_none();
-    let first_bad = cidrs.iter().position(|c| bad(c));
+    let first_bad = cidrs.iter().position(bad);
     if let Some(i) = first_bad {
         let why = format!(
             "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{i}]: <nil> (invalid CIDR address: {})",
