@@ -1,7 +1,6 @@
 //! What is too much, too late, too old or too deep.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -177,7 +176,7 @@ async fn old_watch_paths() {
     fill(&s, &["x", "y"]).await;
     let mut w = s.watch("/api/v1/watch/namespaces/a/configmaps").await;
     assert_eq!([w.short().await, w.short().await], ["ADDED x", "ADDED y"]);
-    let mut w = s.watch(&"/api/v1/watch/namespaces/a/configmaps/y".to_string()).await;
+    let mut w = s.watch("/api/v1/watch/namespaces/a/configmaps/y").await;
     assert_eq!(w.short().await, "ADDED y");
     fill(&s, &["z"]).await;
     assert_eq!(s.json(&format!("DELETE {CMS}/y"), Value::Null).await.code, 200);
