@@ -1,3 +1,5 @@
+//! Schedules and the jobs they start.
+
 use super::plan::{self, Next};
 use crate::k8s::batch::{CronJob, CronJobStatus};
 use crate::testing::Cluster;

@@ -1,3 +1,5 @@
+//! Requests that are approved, and those that are left alone.
+
 use crate::testing::Cluster;
 use crate::util::csr::testing::request;
 use base64::Engine;

@@ -1,3 +1,5 @@
+//! Certificates that are signed, and requests that are not.
+
 use super::sign::Authority;
 use crate::config::KeyPair;
 use crate::testing::Cluster;

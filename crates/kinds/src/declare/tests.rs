@@ -1,1 +1,1 @@
-
+//! Markers and what they refuse.
