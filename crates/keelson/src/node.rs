@@ -134,6 +134,7 @@ fn kubelet(
         cluster_dns: vec![c.dns_ip().to_string()],
         cluster_domain: c.cluster_domain.clone(),
         max_pods: c.max_pods,
+        pod_infra_container_image: Some(c.pod_infra_container_image.clone()),
         ..kubelet::Config::default()
     };
     config.eviction.hard = c.eviction_hard.iter().cloned().collect();
