@@ -7,6 +7,7 @@ use crate::k8s::DeleteOptions;
 use crate::k8s::core::{Endpoints, Pod, Service};
 use crate::util::meta::{MetaExt, map_selector};
 use crate::util::services::{Selectors, managed_selector};
+use crate::util::trigger::{self, Triggers};
 use crate::util::written::Written;
 use client::{Informer, Key, Outcome, Queue, run_workers};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ struct Controller {
     pods: Informer<Pod>,
     endpoints: Informer<Endpoints>,
     written: Written,
+    triggers: Triggers,
 }
 
 pub async fn run(ctx: Ctx) {
@@ -28,6 +30,7 @@ pub async fn run(ctx: Ctx) {
         pods: ctx.informer(),
         endpoints: ctx.informer(),
         written: Written::default(),
+        triggers: Triggers::default(),
         ctx,
     };
     me.services.synced().await;
@@ -61,6 +64,7 @@ impl Controller {
         let current = self.endpoints.get(&key.namespace, &key.name);
         let Some(service) = self.services.get(&key.namespace, &key.name) else {
             self.written.forget(&key);
+            self.triggers.forget(&key);
             if current.is_some_and(|e| e.annotation("control-plane.alpha.kubernetes.io/leader").is_none()) {
                 match c.delete::<Endpoints>(key.ns(), &key.name, &DeleteOptions::default()).await {
                     Err(e) if !e.is_not_found() => return Err(e.into()),
@@ -74,7 +78,9 @@ impl Controller {
             return Ok(Outcome::After(Duration::from_secs(5)));
         }
         let pods = self.pods.select(&key.namespace, &map_selector(selector));
-        let Some(new) = plan::plan(&service, &pods, current.as_ref()) else { return Ok(Outcome::Done) };
+        let since = self.triggers.next(&service, &pods);
+        let Some(mut new) = plan::plan(&service, &pods, current.as_ref()) else { return Ok(Outcome::Done) };
+        trigger::mark(&mut new.metadata, since);
         let (result, reason, what) = if current.is_none() {
             (c.create(&new).await, "FailedToCreateEndpoint", "create endpoint for service")
         } else {

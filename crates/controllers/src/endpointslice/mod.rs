@@ -9,6 +9,7 @@ use crate::k8s::core::{Node, Pod, Service};
 use crate::k8s::discovery::EndpointSlice;
 use crate::util::meta::{MetaExt, map_selector};
 use crate::util::services::{Selectors, managed_selector, zone};
+use crate::util::trigger::{self, Triggers};
 use crate::util::{wake, written::Written};
 use client::{Informer, Key, Outcome, Queue, run_workers};
 use meta::selector::Selector;
@@ -26,6 +27,7 @@ struct Controller {
     nodes: Informer<Node>,
     slices: Informer<EndpointSlice>,
     written: Written,
+    triggers: Triggers,
 }
 
 pub async fn run(ctx: Ctx) {
@@ -35,6 +37,7 @@ pub async fn run(ctx: Ctx) {
         nodes: ctx.informer(),
         slices: ctx.informer(),
         written: Written::default(),
+        triggers: Triggers::default(),
         ctx,
     };
     me.services.synced().await;
@@ -60,6 +63,7 @@ impl Controller {
     async fn sync(&self, key: Key) -> Result<Outcome, Error> {
         let Some(service) = self.services.get(&key.namespace, &key.name) else {
             self.written.forget(&key);
+            self.triggers.forget(&key);
             return Ok(Outcome::Done);
         };
         let Some(selector) = managed_selector(&service) else { return Ok(Outcome::Done) };
@@ -80,7 +84,9 @@ impl Controller {
             }
         }
         let max = self.ctx.config.max_endpoints_per_slice;
-        let plan = plan::plan(Input { service: &service, pods: &pods, nodes: &nodes, existing, max });
+        let since = self.triggers.next(&service, &pods);
+        let mut plan = plan::plan(Input { service: &service, pods: &pods, nodes: &nodes, existing, max });
+        plan.create.iter_mut().chain(&mut plan.update).for_each(|s| trigger::mark(&mut s.metadata, since));
         match self.act(&key, &service, plan).await {
             Ok(None) => Ok(Outcome::Done),
             Ok(Some(why)) | Err(why) => {

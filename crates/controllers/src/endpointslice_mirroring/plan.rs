@@ -5,6 +5,7 @@ use crate::k8s::discovery::{Endpoint, EndpointConditions, EndpointPort, Endpoint
 use crate::k8s::{Map, ObjectMeta};
 use crate::util::meta::{MetaExt, controller_ref};
 use crate::util::pods;
+use crate::util::trigger::TRIGGER_TIME;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -13,7 +14,6 @@ pub const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The most addresses of a subset that are mirrored.
 pub const MAX: usize = 1000;
-const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ pub mod pods;
 pub mod protect;
 pub mod services;
 pub mod taints;
+pub mod trigger;
 pub mod volumes;
 pub mod wake;
 pub mod written;
