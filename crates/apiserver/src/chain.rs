@@ -1,6 +1,7 @@
 //! What every request passes before its handler: who is it, does it want to be another, are there too many, may it.
 
 use crate::cx::{Cx, Warnings};
+use crate::fair::Class;
 use crate::lookup::Lookup;
 use crate::request::RequestInfo;
 use crate::server::ApiServer;
@@ -97,6 +98,20 @@ pub fn require(cx: &Cx, verb: &str) -> Result<()> {
     let mut a = attributes(&cx.info, &cx.user);
     a.verb = verb.to_owned();
     decide(&cx.server, &a)
+}
+
+/// Tells in the headers of an answer what its request was classified as.
+pub fn classified(headers: &mut HeaderMap, c: &Class) {
+    for (name, uid) in [
+        ("x-kubernetes-pf-flowschema-uid", &c.schema_uid),
+        ("x-kubernetes-pf-prioritylevel-uid", &c.level_uid),
+    ] {
+        if let Ok(v) = HeaderValue::from_str(uid)
+            && !uid.is_empty()
+        {
+            headers.insert(name, v);
+        }
+    }
 }
 
 /// The 429 of a server that has its hands full: plain text, as upstream's.

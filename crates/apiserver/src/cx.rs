@@ -1,5 +1,6 @@
 //! One request on its way through a handler.
 
+use crate::fair::Class;
 use crate::negotiate::{self, Media, Offer, Partial};
 use crate::query::Query;
 use crate::registry::ResourceInfo;
@@ -10,7 +11,7 @@ use crate::{Failure, Result};
 use http::HeaderMap;
 use meta::UserInfo;
 use meta::time::Timestamp;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Characters of warning texts in one answer before they are cut.
 const WARNINGS_TOTAL: usize = 4096;
@@ -30,21 +31,30 @@ pub struct Cx {
     warnings: Arc<Warnings>,
 }
 
-/// The texts for `Warning` headers.
+/// What the headers of the answer will say: texts for `Warning`, and the request's class.
 #[derive(Debug, Default)]
-pub struct Warnings(Mutex<Vec<String>>);
+pub struct Warnings {
+    texts: Mutex<Vec<String>>,
+    class: OnceLock<Class>,
+}
 
 impl Warnings {
+    pub fn classify(&self, c: Class) -> &Class {
+        self.class.get_or_init(|| c)
+    }
+    pub fn class(&self) -> Option<&Class> {
+        self.class.get()
+    }
     pub fn add(&self, text: impl Into<String>) {
         let text = text.into();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         if !text.is_empty() && !all.contains(&text) {
             all.push(text);
         }
     }
     /// The header values: `299 - "text"`.
     pub fn headers(&self) -> Vec<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         let total: usize = all.iter().map(|t| t.chars().count()).sum();
         let mut written = 0;
         let mut out = Vec::new();

@@ -20,6 +20,7 @@ pub mod delete;
 pub mod discovery;
 pub mod dispatch;
 pub mod encode;
+pub mod fair;
 pub mod flags;
 pub mod health;
 pub mod hooks;

@@ -208,6 +208,7 @@ impl crate::ApiServer {
             "# HELP apiserver_storage_size_bytes Bytes of the store on disk.\n# TYPE apiserver_storage_size_bytes gauge\napiserver_storage_size_bytes{{storage_cluster_id=\"etcd-0\"}} {}\n# HELP apiserver_resource_objects Stored objects by resource.\n# TYPE apiserver_resource_objects gauge\n",
             self.store.size()
         );
+        self.fair.metrics(&mut out);
         let mut seen = Vec::new();
         for i in self.registry().iter().filter(|i| i.stored()) {
             if seen.contains(&i.prefix) {

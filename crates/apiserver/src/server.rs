@@ -4,12 +4,13 @@ use crate::body::Input;
 use crate::chain;
 use crate::config::Config;
 use crate::cx::Warnings;
+use crate::fair::Fair;
 use crate::metrics::Metrics;
 use crate::object;
 use crate::query::{self, Query};
 use crate::registry::{Registry, ResourceInfo};
 use crate::request::RequestInfo;
-use crate::{Failure, auth, dispatch, respond};
+use crate::{Failure, auth, dispatch, fair, patching, respond};
 use arc_swap::ArcSwap;
 use authn::{Authenticator, Signer};
 use authz::Authorizer;
@@ -27,7 +28,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use storage::Storage;
-use tokio::sync::Semaphore;
 
 /// Bytes of watch frames that are kept for other watchers.
 const FRAMES: usize = 16 << 20;
@@ -47,8 +47,7 @@ pub struct ApiServer {
     pub metrics: Metrics,
     pub frames: Frames,
     pub documents: crate::openapi_docs::Documents,
-    reading: Semaphore,
-    writing: Semaphore,
+    pub fair: Arc<Fair>,
 }
 
 impl ApiServer {
@@ -58,7 +57,7 @@ impl ApiServer {
         let admission = admission::Chain::new(&cfg.admission)?;
         let (authenticator, signer) = auth::authenticator(&cfg.authentication);
         let (authorizer, fed) = auth::authorizer(&cfg.authorization);
-        let limit = |n: usize| Semaphore::new(if n == 0 { Semaphore::MAX_PERMITS } else { n });
+        let seats = if cfg.max_in_flight == 0 { 0 } else { cfg.max_in_flight + cfg.max_mutating_in_flight };
         let this = Arc::new(Self {
             store: cfg.storage.clone(),
             registry: ArcSwap::from_pointee(registry),
@@ -70,12 +69,12 @@ impl ApiServer {
             metrics: Metrics::default(),
             frames: Frames::default(),
             documents: crate::openapi_docs::Documents::default(),
-            reading: limit(cfg.max_in_flight),
-            writing: limit(cfg.max_mutating_in_flight),
+            fair: Fair::new(seats, cfg.request_timeout),
             cfg,
             rt,
         });
         auth::follow(&this);
+        fair::load(&this);
         crate::crd::follow(&this);
         Ok(this)
     }
@@ -99,7 +98,10 @@ impl ApiServer {
             let req = Request::builder()
                 .method(method)
                 .uri(uri)
-                .header(http::header::CONTENT_TYPE, "application/json")
+                .header(
+                    http::header::CONTENT_TYPE,
+                    if method == "PATCH" { patching::APPLY } else { "application/json" },
+                )
                 .header(http::header::USER_AGENT, "kube-apiserver")
                 .body(Input::Bytes(body.map(|b| b.to_string().into()).unwrap_or_default()))
                 .map_err(Status::internal)?;
@@ -235,6 +237,9 @@ impl ApiServer {
         if !h.contains_key(http::header::CACHE_CONTROL) {
             h.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
         }
+        if let Some(c) = warnings.class() {
+            chain::classified(h, c);
+        }
         for w in warnings.headers() {
             if let Ok(v) = HeaderValue::from_bytes(w.as_bytes()) {
                 h.append(http::header::WARNING, v);
@@ -260,18 +265,18 @@ impl ApiServer {
                 chain::impersonate(&self, req.headers_mut(), &info, u)?
             }
         };
-        // Components of this process are never turned away, as upstream's loopback client is not.
-        let exempt = matches!(sender, Sender::Process(_)) || user.in_group(meta::user::SYSTEM_MASTERS);
         let long = info.long_running();
-        let _slot = if long || exempt {
-            None
-        } else {
-            let pool = if info.mutating() { &self.writing } else { &self.reading };
-            match pool.try_acquire() {
-                Ok(slot) => Some(slot),
-                Err(_) => return Ok(chain::too_many()),
+        // Components of this process are never turned away, as upstream's loopback client is not.
+        let mut _seat = None;
+        if matches!(sender, Sender::Network(_)) && (!long || info.verb == "watch") {
+            let class = warnings.classify(self.fair.classify(&info, &user));
+            if !long {
+                _seat = self.fair.enter(class).await;
+                if _seat.is_none() {
+                    return Ok(chain::too_many());
+                }
             }
-        };
+        }
         let limit = deadline(&query, self.cfg.request_timeout)?;
         chain::authorize(&self, &info, &user)?;
         let started = tokio::time::Instant::now();

@@ -200,16 +200,15 @@ async fn too_many_at_a_time() {
     let store = common::mem::Mem::new();
     let mut cfg = common::config(&store);
     cfg.max_in_flight = 1;
-    cfg.max_mutating_in_flight = 1;
+    cfg.max_mutating_in_flight = 0;
     cfg.authentication.anonymous = authn::anonymous::Anonymous::Everywhere;
     let s = Server::with(cfg, store);
     assert_eq!(s.json("POST /api/v1/namespaces", cm("a")).await.code, 201);
-    let get = || Request::get(CMS).body(Input::Bytes(Default::default())).unwrap();
     // One request whose body does not come keeps the place.
     let (mut tx, rx) = tokio::io::duplex(64);
     let held = {
         let api = s.api.clone();
-        tokio::spawn(async move {
+        s.rt.spawn("held", async move {
             let io = hyper_util::rt::TokioIo::new(rx);
             let svc = hyper::service::service_fn(move |r: Request<hyper::body::Incoming>| {
                 let api = api.clone();
@@ -244,8 +243,61 @@ async fn too_many_at_a_time() {
     assert_eq!(res.headers()["retry-after"], "1");
     let body = res.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "Too many requests, please try again later.\n");
-    // Reads have places of their own, and components of the process need none.
-    assert_eq!(s.api.handle(get(), Sender::Network(None)).await.status(), 200);
+    // Components of the process need no place.
     assert_eq!(s.json(&format!("POST {CMS}"), cm("y")).await.code, 201);
     held.abort();
+}
+
+#[tokio::test]
+async fn requests_are_classified() {
+    let store = common::mem::Mem::new();
+    let mut cfg = common::config(&store);
+    cfg.authentication.tokens = authn::static_tokens::StaticTokens::parse("t,bob,1\n").unwrap();
+    let s = Server::with(cfg, store);
+    s.api.start();
+    s.rt.ready.wait_for("apiserver/autoregister-completion").await;
+    let schemas = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+    let list = loop {
+        let v = s.get(schemas).await.value();
+        let told = |f: &Value| f["status"]["conditions"][0]["status"] == "False";
+        if v["items"].as_array().unwrap().iter().all(told) {
+            break v;
+        }
+        tokio::task::yield_now().await;
+    };
+    let condition = &list["items"][0]["status"]["conditions"][0];
+    assert_eq!((&condition["type"], &condition["reason"]), (&json!("Dangling"), &json!("Found")));
+    let class = async |path: &str| {
+        let b = Request::get(path).header("authorization", "Bearer t");
+        let r = s.api.handle(b.body(Input::Bytes(Default::default())).unwrap(), Sender::Network(None)).await;
+        let uid = r.headers()["x-kubernetes-pf-flowschema-uid"].to_str().unwrap().to_owned();
+        let f =
+            list["items"].as_array().unwrap().iter().find(|f| f["metadata"]["uid"] == uid.as_str()).unwrap();
+        (
+            f["metadata"]["name"].as_str().unwrap().to_owned(),
+            r.headers().contains_key("x-kubernetes-pf-prioritylevel-uid"),
+        )
+    };
+    assert_eq!(class("/api/v1/pods").await, ("global-default".to_owned(), true));
+    assert_eq!(class("/healthz").await, ("probes".to_owned(), true));
+    // A schema of one's own comes first, as soon as it is there.
+    let own = json!({"metadata": {"name": "own"}, "spec": {
+        "priorityLevelConfiguration": {"name": "workload-low"}, "matchingPrecedence": 50,
+        "rules": [{"subjects": [{"kind": "User", "user": {"name": "bob"}}],
+            "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/version"]}]}]}});
+    let made = s.json(&format!("POST {schemas}"), own).await.value();
+    loop {
+        let b = Request::get("/version").header("authorization", "Bearer t");
+        let r = s.api.handle(b.body(Input::Bytes(Default::default())).unwrap(), Sender::Network(None)).await;
+        if r.headers()["x-kubernetes-pf-flowschema-uid"] == made["metadata"]["uid"].as_str().unwrap() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        s.get("/metrics")
+            .await
+            .text()
+            .contains("apiserver_flowcontrol_nominal_limit_seats{priority_level=\"workload-low\"} 245\n")
+    );
 }

@@ -1,5 +1,5 @@
-//! The default flow schemas and priority levels (apiserver `pkg/apis/flowcontrol/bootstrap`). They are served because
-//! clients look for them; this server sheds load by a simple count.
+//! The default flow schemas and priority levels (apiserver `pkg/apis/flowcontrol/bootstrap`). What
+//! they mean is in [`crate::fair`].
 
 use super::create_all;
 use crate::Result;
