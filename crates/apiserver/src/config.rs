@@ -39,6 +39,9 @@ pub struct Config {
     pub admission: admission::Config,
     /// How kubelets are spoken to; without it there are no logs and no exec.
     pub kubelet: Option<Arc<crate::connect::KubeletClient>>,
+    /// Certificate and key, in PEM, that this server shows to the API servers that it passes requests on to
+    /// (`--proxy-client-cert-file`).
+    pub proxy_client: Option<(String, String)>,
     /// Which of a node's addresses its kubelet is spoken to at: the first kind that the node has.
     pub kubelet_address_types: Vec<String>,
     /// Admission that waits for the network or evaluates CEL.
@@ -144,6 +147,7 @@ impl Config {
             authorization: vec![Mode::AlwaysAllow],
             admission: admission::Config::default(),
             kubelet: None,
+            proxy_client: None,
             kubelet_address_types: ["InternalIP", "ExternalIP", "Hostname"].map(str::to_owned).to_vec(),
             outside: None,
         }

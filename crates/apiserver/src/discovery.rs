@@ -1,5 +1,6 @@
 //! Discovery: `/api`, `/apis` and below, in the legacy and in the aggregated form.
 
+use crate::aggregate::Remote;
 use crate::negotiate::{self, Media, Offer, Transform};
 use crate::query::Query;
 use crate::registry::{Registry, ResourceInfo, Sub};
@@ -11,38 +12,40 @@ use meta::{GroupVersion, Value};
 use serde_json::json;
 use serve::Body;
 use sha2::{Digest, Sha512};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Priorities of groups, and of their versions from the highest, as the aggregator orders them.
-const GROUPS: &[(&str, u32, &[&str])] = &[
-    ("", 18000, &["v1"]),
-    ("apps", 17800, &["v1"]),
-    ("events.k8s.io", 17750, &["v1"]),
-    ("authentication.k8s.io", 17700, &["v1"]),
-    ("authorization.k8s.io", 17600, &["v1"]),
-    ("autoscaling", 17500, &["v2", "v1"]),
-    ("batch", 17400, &["v1"]),
-    ("certificates.k8s.io", 17300, &["v1", "v1beta1"]),
-    ("networking.k8s.io", 17200, &["v1"]),
-    ("policy", 17100, &["v1"]),
-    ("rbac.authorization.k8s.io", 17000, &["v1"]),
-    ("storage.k8s.io", 16800, &["v1"]),
-    ("apiextensions.k8s.io", 16700, &["v1"]),
-    ("admissionregistration.k8s.io", 16700, &["v1", "v1beta1", "v1alpha1"]),
-    ("scheduling.k8s.io", 16600, &["v1", "v1beta1", "v1alpha3"]),
-    ("coordination.k8s.io", 16500, &["v1", "v1beta1", "v1alpha2"]),
-    ("node.k8s.io", 16300, &["v1"]),
-    ("resource.k8s.io", 16200, &["v1", "v1beta2", "v1beta1", "v1alpha3"]),
-    ("discovery.k8s.io", 16200, &["v1"]),
-    ("flowcontrol.apiserver.k8s.io", 16100, &["v1"]),
-    ("internal.apiserver.k8s.io", 16000, &["v1alpha1"]),
-    ("storagemigration.k8s.io", 15800, &["v1", "v1beta1"]),
-    ("lifecycle.k8s.io", 15700, &["v1alpha1"]),
-    ("apiregistration.k8s.io", 20000, &["v1"]),
+/// Priorities of groups, as the aggregator orders them.
+const GROUPS: &[(&str, i64)] = &[
+    ("", 18000),
+    ("apps", 17800),
+    ("events.k8s.io", 17750),
+    ("authentication.k8s.io", 17700),
+    ("authorization.k8s.io", 17600),
+    ("autoscaling", 17500),
+    ("batch", 17400),
+    ("certificates.k8s.io", 17300),
+    ("networking.k8s.io", 17200),
+    ("policy", 17100),
+    ("rbac.authorization.k8s.io", 17000),
+    ("storage.k8s.io", 16800),
+    ("apiextensions.k8s.io", 16700),
+    ("admissionregistration.k8s.io", 16700),
+    ("scheduling.k8s.io", 16600),
+    ("coordination.k8s.io", 16500),
+    ("node.k8s.io", 16300),
+    ("resource.k8s.io", 16200),
+    ("discovery.k8s.io", 16200),
+    ("flowcontrol.apiserver.k8s.io", 16100),
+    ("internal.apiserver.k8s.io", 16000),
+    ("storagemigration.k8s.io", 15800),
+    ("lifecycle.k8s.io", 15700),
+    ("apiregistration.k8s.io", 20000),
 ];
 
 /// The priorities of a group and of a version in it, as its APIService states them.
-pub fn version_priority(group: &str, version: &str) -> (u32, u32) {
-    let Some((_, of_group, _)) = GROUPS.iter().find(|(g, _, _)| *g == group) else { return (1000, 100) };
+pub fn version_priority(group: &str, version: &str) -> (i64, i64) {
+    let Some((_, of_group)) = GROUPS.iter().find(|(g, _)| *g == group) else { return (1000, 100) };
     let of_version = match (group, version) {
         ("", _) => 1,
         ("autoscaling", "v2") => 30,
@@ -57,23 +60,29 @@ pub fn version_priority(group: &str, version: &str) -> (u32, u32) {
     (*of_group, of_version)
 }
 
-/// The served groups in the order of discovery, each with its versions, the preferred one first.
-fn ordered(reg: &Registry) -> Vec<(String, Vec<String>)> {
-    let mut all: Vec<(u32, String, Vec<String>)> = reg
-        .groups()
+/// The groups in the order of discovery, each with its versions, the preferred one first.
+fn ordered(reg: &Registry, remotes: &[Arc<Remote>]) -> Vec<(String, Vec<String>)> {
+    // Priorities of group and versions.
+    let mut groups: BTreeMap<&str, (i64, BTreeMap<&str, i64>)> = BTreeMap::new();
+    let own = reg.groups().iter().flat_map(|(g, versions)| {
+        versions.keys().map(move |v| (g.as_str(), v.as_str(), version_priority(g, v)))
+    });
+    let others = remotes
         .iter()
-        .map(|(g, versions)| {
-            let known = GROUPS.iter().find(|(n, _, _)| n == g);
-            let mut v: Vec<String> = versions.keys().cloned().collect();
-            let place = |x: &String| {
-                known.and_then(|(_, _, order)| order.iter().position(|o| o == x)).unwrap_or(usize::MAX)
-            };
-            v.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| compare_versions(b, a)));
-            (known.map_or(1000, |(_, p, _)| *p), g.clone(), v)
-        })
-        .collect();
-    all.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    all.into_iter().map(|(_, g, v)| (g, v)).collect()
+        .map(|r| (r.group.as_str(), r.version.as_str(), (r.group_priority, r.version_priority)));
+    for (group, version, (of_group, of_version)) in own.chain(others) {
+        let g = groups.entry(group).or_default();
+        g.0 = g.0.max(of_group);
+        g.1.insert(version, of_version);
+    }
+    let mut all: Vec<_> = groups.into_iter().collect();
+    all.sort_by(|a, b| b.1.0.cmp(&a.1.0).then_with(|| a.0.cmp(b.0)));
+    let versions = |of: BTreeMap<&str, i64>| {
+        let mut v: Vec<(&str, i64)> = of.into_iter().collect();
+        v.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| compare_versions(b.0, a.0)));
+        v.into_iter().map(|(v, _)| v.to_owned()).collect()
+    };
+    all.into_iter().map(|(g, (_, v))| (g.to_owned(), versions(v))).collect()
 }
 
 /// Orders versions as Kubernetes does: v2 after v1 after v1beta2 after v1beta1 after v1alpha1 after anything else.
@@ -149,15 +158,18 @@ fn api_group(group: &str, versions: &[String]) -> Value {
     })
 }
 
-fn aggregated(reg: &Registry, core: bool) -> Value {
+fn aggregated(reg: &Registry, remotes: &[Arc<Remote>], core: bool) -> Value {
     let mut items = Vec::new();
-    for (group, versions) in ordered(reg) {
+    for (group, versions) in ordered(reg, remotes) {
         if group.is_empty() != core {
             continue;
         }
         let versions: Vec<Value> = versions
             .iter()
             .map(|v| {
+                if let Some(r) = remotes.iter().find(|r| r.group == group && r.version == *v) {
+                    return r.discovery();
+                }
                 let resources = reg.groups().get(&group).and_then(|g| g.get(v));
                 let resources: Vec<Value> =
                     resources.into_iter().flat_map(|m| m.values()).map(|r| aggregated_resource(r)).collect();
@@ -209,22 +221,25 @@ pub fn serve(s: &ApiServer, headers: &HeaderMap, path: &str, query: &Query) -> R
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let offer = Offer { discovery: parts.len() == 1, ..Offer::PLAIN };
     let media = negotiate::negotiate(headers, query.get("pretty"), offer)?;
-    let reg = s.registry();
+    let (reg, remotes) = (s.registry(), s.remotes.all());
     let addresses = json!([{ "clientCIDR": "0.0.0.0/0",
         "serverAddress": std::net::SocketAddr::new(s.cfg.advertise_address, s.cfg.secure_port).to_string() }]);
     if media.transform == Transform::Discovery {
-        return Ok(with_etag(headers, media, &aggregated(&reg, parts[0] == "api")));
+        return Ok(with_etag(headers, media, &aggregated(&reg, &remotes, parts[0] == "api")));
     }
     let answer = match parts.as_slice() {
         ["api"] => json!({
             "kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"], "serverAddressByClientCIDRs": addresses,
         }),
         ["apis"] => {
-            let groups: Vec<Value> =
-                ordered(&reg).iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| api_group(g, v)).collect();
+            let groups: Vec<Value> = ordered(&reg, &remotes)
+                .iter()
+                .filter(|(g, _)| !g.is_empty())
+                .map(|(g, v)| api_group(g, v))
+                .collect();
             json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
         }
-        ["apis", group] => match ordered(&reg).iter().find(|(g, _)| g == group && !g.is_empty()) {
+        ["apis", group] => match ordered(&reg, &remotes).iter().find(|(g, _)| g == group && !g.is_empty()) {
             None => return Ok(no_such_path()),
             Some((g, v)) => {
                 let mut a = api_group(g, v);
@@ -300,10 +315,10 @@ pub fn root_paths(s: &ApiServer) -> String {
     ]
     .map(str::to_owned)
     .to_vec();
-    for (group, versions) in s.registry().groups() {
+    for (group, versions) in ordered(&s.registry(), &s.remotes.all()) {
         if !group.is_empty() {
             paths.push(format!("/apis/{group}"));
-            paths.extend(versions.keys().map(|v| format!("/apis/{group}/{v}")));
+            paths.extend(versions.iter().map(|v| format!("/apis/{group}/{v}")));
         }
     }
     paths.sort();

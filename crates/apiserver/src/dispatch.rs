@@ -6,7 +6,7 @@ use crate::query::Query;
 use crate::registry::Codec;
 use crate::request::RequestInfo;
 use crate::server::{ApiServer, no_such_path};
-use crate::{Result, delete, list, nonresource, patching, read, sub, watch, write};
+use crate::{Result, aggregate, delete, list, nonresource, patching, read, sub, watch, write};
 use bytes::Bytes;
 use http::{Request, Response};
 use meta::{Status, UserInfo};
@@ -25,6 +25,9 @@ pub async fn dispatch(
     user: UserInfo,
     warnings: Arc<Warnings>,
 ) -> Result<Response<Body>> {
+    if let Some(r) = server.remotes.for_path(&info.path) {
+        return aggregate::pass_on(&server, req, &r, user).await;
+    }
     if !info.is_resource {
         return nonresource::serve(&server, req, &info, &query, &user).await;
     }

@@ -156,6 +156,12 @@ pub struct Flags {
         value_parser = ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"])]
     pub kubelet_preferred_address_types: Vec<String>,
 
+    /// What this server shows to the API servers that it passes requests on to.
+    #[arg(long, requires = "proxy_client_key_file")]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    #[arg(long, requires = "proxy_client_cert_file")]
+    pub proxy_client_key_file: Option<PathBuf>,
+
     /// How much is logged: 0 notices, 4 debug, 6 trace.
     #[arg(short, long, default_value_t = 0)]
     pub v: u8,
@@ -258,6 +264,10 @@ impl Flags {
         c.min_request_timeout = self.min_request_timeout;
         c.authorization.clone_from(&self.authorization_mode);
         c.kubelet_address_types.clone_from(&self.kubelet_preferred_address_types);
+        if let (Some(cert), Some(key)) = (&self.proxy_client_cert_file, &self.proxy_client_key_file) {
+            c.proxy_client =
+                Some((read("proxy-client-cert-file", cert)?, read("proxy-client-key-file", key)?));
+        }
         self.authentication(&mut c)?;
         self.admission(&mut c)?;
         if let (Some(cert), Some(key)) = (&self.kubelet_client_certificate, &self.kubelet_client_key) {

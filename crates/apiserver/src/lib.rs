@@ -6,6 +6,7 @@
 //! the [`registry`] says; what is particular to a kind, `kinds` and the files of [`sub`].
 
 pub mod admit;
+pub mod aggregate;
 pub mod alloc;
 pub mod auth;
 pub mod body;

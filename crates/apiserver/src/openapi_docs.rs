@@ -173,6 +173,11 @@ fn serve_blocking(server: &ApiServer, headers: &HeaderMap, path: &str, query: &s
                     paths.insert(k, url);
                 }
             }
+            for r in server.remotes.all() {
+                if let Some(url) = r.openapi() {
+                    paths.insert(key(&r.group, &r.version), json!({"serverRelativeURL": *url}));
+                }
+            }
             respond::bytes(StatusCode::OK, "application/json", json!({"paths": paths}).to_string())
         }
         _ => {

@@ -1,5 +1,6 @@
 //! The server: its parts, its entrances, the life of one request.
 
+use crate::aggregate::Remotes;
 use crate::body::Input;
 use crate::chain;
 use crate::config::Config;
@@ -48,6 +49,8 @@ pub struct ApiServer {
     pub frames: Frames,
     pub documents: crate::openapi_docs::Documents,
     pub fair: Arc<Fair>,
+    /// Groups and versions that other servers serve.
+    pub remotes: Remotes,
 }
 
 impl ApiServer {
@@ -70,6 +73,7 @@ impl ApiServer {
             frames: Frames::default(),
             documents: crate::openapi_docs::Documents::default(),
             fair: Fair::new(seats, cfg.request_timeout),
+            remotes: Remotes::default(),
             cfg,
             rt,
         });

@@ -57,6 +57,8 @@ pub fn api_server(
         max_expiration: 0,
         extend_expiration: true,
     });
+    let proxy = &keys.front_proxy_client;
+    c.proxy_client = Some((proxy.cert_pem.clone(), proxy.key_pem.clone()));
     c.authorization = vec![Mode::Node, Mode::Rbac];
     let (cert, key) = (keys.kubelet_client.cert_pem.as_bytes(), keys.kubelet_client.key_pem.as_bytes());
     c.kubelet = Some(apiserver::connect::KubeletClient::new(cert, key, None)?);

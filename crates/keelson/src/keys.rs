@@ -13,6 +13,8 @@ pub struct Keys {
     pub serving: Identity,
     /// What the API server shows to kubelets.
     pub kubelet_client: Identity,
+    /// What the API server shows to the API servers that it passes requests on to.
+    pub front_proxy_client: Identity,
     /// Private and public PEM.
     pub service_account: (String, String),
     pub token: JoinToken,
@@ -74,6 +76,9 @@ impl Keys {
             serving: ca.leaf("apiserver", &serving(f, advertise)).map_err(text)?,
             kubelet_client: ca
                 .leaf("apiserver-kubelet-client", &client("kube-apiserver-kubelet-client", ""))
+                .map_err(text)?,
+            front_proxy_client: front_proxy
+                .leaf("front-proxy-client", &client("front-proxy-client", ""))
                 .map_err(text)?,
             service_account: setup::pki::service_account_key(&dir).map_err(text)?,
             token: join_token(data, &ca)?,

@@ -47,6 +47,7 @@ impl ApiServer {
             self.rt.ready.set(&check(name), Err("not finished".into()));
         }
         self.rt.spawn_until_stop("priority and fairness", crate::fair::follow(self.clone()));
+        self.rt.spawn_until_stop("aggregation", crate::aggregate::follow(self.clone()));
         let this = self.clone();
         self.rt.spawn_until_stop("post-start hooks", async move {
             this.bootstrap().await;

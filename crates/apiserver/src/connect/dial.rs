@@ -1,8 +1,8 @@
 //! Connections to kubelets, pods and services.
 
 use super::Outgoing;
-use super::target::Target;
-use crate::cx::Cx;
+use super::target::{Target, Tls};
+use crate::server::ApiServer;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -11,7 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -67,34 +67,46 @@ impl ServerCertVerifier for Anybody {
 impl KubeletClient {
     /// Certificate and key in PEM; `ca`: the bundle that kubelets' certificates are checked against, none: unchecked.
     pub fn new(cert: &[u8], key: &[u8], ca: Option<&[u8]>) -> Result<Arc<Self>, String> {
-        let text = |e: serve::TlsError| e.to_string();
-        let b = builder(ca)?;
-        let tls = b
+        Ok(Arc::new(Self {
+            tls: client_config(ca.map_or(Trust::Anybody, Trust::Bundle), Some((cert, key)))?,
+        }))
+    }
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Copy)]
+pub enum Trust<'a> {
+    Anybody,
+    /// The machine's own authorities.
+    System,
+    /// A bundle in PEM.
+    Bundle(&'a [u8]),
+}
+
+/// How to speak TLS as a client; `own`: certificate and key in PEM.
+pub fn client_config(trust: Trust<'_>, own: Option<(&[u8], &[u8])>) -> Result<Arc<ClientConfig>, String> {
+    let text = |e: serve::TlsError| e.to_string();
+    let verifier: Arc<dyn ServerCertVerifier> = match trust {
+        Trust::Anybody => Arc::new(Anybody(serve::provider())),
+        Trust::System => client::server_verifier(None, serve::provider()).map_err(|e| e.to_string())?,
+        Trust::Bundle(pem) => {
+            client::server_verifier(Some(pem), serve::provider()).map_err(|e| e.to_string())?
+        }
+    };
+    let b = ClientConfig::builder_with_provider(serve::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    Ok(Arc::new(match own {
+        None => b.with_no_client_auth(),
+        Some((cert, key)) => b
             .with_client_auth_cert(
                 serve::parse_certs(cert).map_err(text)?,
                 serve::parse_key(key).map_err(text)?,
             )
-            .map_err(|e| e.to_string())?;
-        Ok(Arc::new(Self { tls: Arc::new(tls) }))
-    }
-}
-
-type Builder = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
-
-fn builder(ca: Option<&[u8]>) -> Result<Builder, String> {
-    let b = ClientConfig::builder_with_provider(serve::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?;
-    Ok(match ca {
-        None => b.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(serve::provider()))),
-        Some(pem) => {
-            let mut roots = RootCertStore::empty();
-            for c in serve::parse_certs(pem).map_err(|e| e.to_string())? {
-                roots.add(c).map_err(|e| e.to_string())?;
-            }
-            b.with_root_certificates(roots)
-        }
-    })
+            .map_err(|e| e.to_string())?,
+    }))
 }
 
 /// One HTTP/1.1 connection; it ends when this is dropped.
@@ -110,40 +122,39 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    pub async fn open(cx: &Cx, t: &Target) -> Result<Self, String> {
+    pub async fn open(server: &ApiServer, t: &Target) -> Result<Self, String> {
         let tcp = tokio::time::timeout(CONNECT, TcpStream::connect(&t.address))
             .await
             .map_err(|_| format!("dial tcp {}: i/o timeout", t.address))?
             .map_err(|e| format!("dial tcp {}: {e}", t.address))?;
         let _ = tcp.set_nodelay(true);
-        if !t.tls {
-            return Self::start(cx, tcp).await;
-        }
-        let tls = match (t.kubelet, &cx.server.cfg.kubelet) {
-            (true, Some(k)) => k.tls.clone(),
-            (true, None) => return Err("this API server has no client certificate for kubelets".to_owned()),
-            (false, _) => Arc::new(builder(None)?.with_no_client_auth()),
+        let host = || {
+            let a = t.address.rsplit_once(':').map_or(t.address.as_str(), |(h, _)| h);
+            a.trim_matches(['[', ']']).to_owned()
         };
-        let host = t
-            .address
-            .rsplit_once(':')
-            .map_or(t.address.as_str(), |(h, _)| h)
-            .trim_matches(['[', ']'])
-            .to_owned();
+        let (tls, host) = match (&t.tls, &server.cfg.kubelet) {
+            (Tls::No, _) => return Self::start(server, tcp).await,
+            (Tls::Kubelet, Some(k)) => (k.tls.clone(), host()),
+            (Tls::Kubelet, None) => {
+                return Err("this API server has no client certificate for kubelets".to_owned());
+            }
+            (Tls::Unchecked, _) => (client_config(Trust::Anybody, None)?, host()),
+            (Tls::Named(config, name), _) => (config.clone(), name.clone()),
+        };
         let name = ServerName::try_from(host).map_err(|e| e.to_string())?;
         let stream = tokio::time::timeout(CONNECT, TlsConnector::from(tls).connect(name, tcp))
             .await
             .map_err(|_| "TLS handshake timeout".to_owned())?
             .map_err(|e| format!("tls: {e}"))?;
-        Self::start(cx, stream).await
+        Self::start(server, stream).await
     }
 
-    async fn start<S>(cx: &Cx, stream: S) -> Result<Self, String>
+    async fn start<S>(server: &ApiServer, stream: S) -> Result<Self, String>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let (send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-        let task = cx.server.rt.spawn_until_stop("passing-on", async move {
+        let task = server.rt.spawn_until_stop("passing-on", async move {
             let _ = connection.with_upgrades().await;
         });
         Ok(Self { send, task })

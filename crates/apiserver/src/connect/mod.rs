@@ -4,12 +4,14 @@
 //! client itself, and here two connections are joined byte for byte.
 
 mod dial;
-mod target;
+pub(crate) mod target;
 
 pub use dial::KubeletClient;
+pub(crate) use dial::{Trust, client_config};
 
 use crate::body::Input;
 use crate::cx::Cx;
+use crate::server::ApiServer;
 use crate::{Result, object, respond};
 use bytes::Bytes;
 use dial::Connection;
@@ -18,7 +20,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use meta::object::ObjectExt;
-use meta::{Status, Value};
+use meta::{Status, UserInfo, Value};
 use serve::{Body, BoxError};
 use target::Target;
 
@@ -49,7 +51,7 @@ pub async fn connect(cx: Cx, req: Request<Input>) -> Result<Response<Body>> {
         ("services", "proxy") => target::service(&cx, &object, &query).await?,
         _ => return Err(Status::no_such_resource().into()),
     };
-    forward(&cx, req, target).await
+    forward(&cx.server, req, target).await
 }
 
 /// The object in the path. Proxies name it as `[scheme:]name[:port]`.
@@ -67,7 +69,11 @@ fn bad_gateway(what: &str, e: impl std::fmt::Display) -> crate::Failure {
 }
 
 /// Sends the request on and answers what comes back; joins the connections when both sides agree to an upgrade.
-async fn forward(cx: &Cx, mut req: Request<Input>, target: Target) -> Result<Response<Body>> {
+pub(crate) async fn forward(
+    server: &ApiServer,
+    mut req: Request<Input>,
+    target: Target,
+) -> Result<Response<Body>> {
     let upgrade = upgrade_of(req.headers());
     let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut req));
     let (parts, input) = req.into_parts();
@@ -84,19 +90,23 @@ async fn forward(cx: &Cx, mut req: Request<Input>, target: Target) -> Result<Res
         if let Ok(v) = http::HeaderValue::from_str(&target.host) {
             h.insert(header::HOST, v);
         }
+        if let Some(u) = &target.user {
+            speak_for(u, h);
+        }
     }
     let body: Outgoing = match input {
         Input::Bytes(b) => Full::new(b).map_err(|e| match e {}).boxed_unsync(),
         Input::Net(b) => b.map_err(|e| Box::new(e) as BoxError).boxed_unsync(),
     };
     let onward = onward.body(body).map_err(|e| Status::bad_request(e.to_string()))?;
-    let mut connection = Connection::open(cx, &target).await.map_err(|e| bad_gateway(&target.shown, e))?;
+    let mut connection =
+        Connection::open(server, &target).await.map_err(|e| bad_gateway(&target.shown, e))?;
     let mut answer = connection.send(onward).await.map_err(|e| bad_gateway(&target.shown, e))?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(client_side) = client_side
     {
         let far = hyper::upgrade::on(&mut answer);
-        cx.server.rt.spawn_until_stop("upgraded", async move {
+        server.rt.spawn_until_stop("upgraded", async move {
             let (near, far) = match futures::future::join(client_side, far).await {
                 (Ok(a), Ok(b)) => (a, b),
                 (Err(e), _) | (_, Err(e)) => {
@@ -167,6 +177,36 @@ fn copy_headers(from: &HeaderMap, to: &mut HeaderMap, keep_credentials: bool) {
             continue;
         }
         to.append(k.clone(), v.clone());
+    }
+}
+
+/// Says in headers whom a request is for, to a server that believes this one's certificate.
+fn speak_for(user: &UserInfo, to: &mut HeaderMap) {
+    let mut add = |name: String, value: &str| {
+        if let (Ok(n), Ok(v)) = (HeaderName::try_from(name), http::HeaderValue::from_str(value)) {
+            to.append(n, v);
+        }
+    };
+    add("x-remote-user".into(), &user.name);
+    if !user.uid.is_empty() {
+        add("x-remote-uid".into(), &user.uid);
+    }
+    for g in &user.groups {
+        add("x-remote-group".into(), g);
+    }
+    for (k, values) in &user.extra {
+        // Keys may hold what header names may not.
+        let mut name = String::from("x-remote-extra-");
+        for b in k.to_ascii_lowercase().bytes() {
+            if b.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&b) {
+                name.push(b as char);
+            } else {
+                name.push_str(&format!("%{b:02X}"));
+            }
+        }
+        for v in values {
+            add(name.clone(), v);
+        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use super::node_name;
 use crate::cx::Cx;
+use crate::server::ApiServer;
 use crate::{Result, connect};
 use meta::object::ObjectExt;
-use meta::{Reason, Status, Value};
+use meta::{Reason, Status, UserInfo, Value};
+use rustls::ClientConfig;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -13,17 +16,29 @@ pub struct Target {
     /// `10.0.0.1:10250`
     pub address: String,
     pub host: String,
-    pub tls: bool,
-    /// Show the certificate for kubelets.
-    pub kubelet: bool,
+    pub tls: Tls,
     pub uri: String,
     /// Always GET, whatever the client's method is.
     pub get: bool,
     /// A failure is the API's own.
     pub log: bool,
     pub keep_credentials: bool,
+    /// Whom the request is passed on for, where the other side asks this server.
+    pub user: Option<UserInfo>,
     /// For messages.
     pub shown: String,
+}
+
+/// How the other side is known.
+#[derive(Clone)]
+pub enum Tls {
+    No,
+    /// With the certificate for kubelets.
+    Kubelet,
+    /// Whoever answers: certificates of pods and services are nobody's to check here.
+    Unchecked,
+    /// By this name.
+    Named(Arc<ClientConfig>, String),
 }
 
 /// `[scheme:]name[:port]`
@@ -69,12 +84,12 @@ fn kubelet_of(cx: &Cx, n: &Value, uri: String, get_only: bool) -> Result<Target>
         host: address.clone(),
         shown: format!("the kubelet of node {}", n.name()),
         address,
-        tls: true,
-        kubelet: true,
+        tls: Tls::Kubelet,
         uri,
         get: get_only,
         log: false,
         keep_credentials: false,
+        user: None,
     })
 }
 
@@ -250,12 +265,12 @@ fn plain(uri: String, ip: &str, port: i64, scheme: &str, shown: String) -> Resul
     Ok(Target {
         host: address.clone(),
         address,
-        tls: scheme == "https",
-        kubelet: false,
+        tls: if scheme == "https" { Tls::Unchecked } else { Tls::No },
         uri,
         get: false,
         log: false,
         keep_credentials: false,
+        user: None,
         shown,
     })
 }
@@ -287,8 +302,7 @@ pub fn node(cx: &Cx, node: &Value, query: &str) -> Result<Target> {
         let host = t.address.rsplit_once(':').map(|(h, _)| h.to_owned()).unwrap_or_default();
         t.address = format!("{host}:{port}");
         t.host.clone_from(&t.address);
-        t.kubelet = false;
-        t.tls = scheme == "https";
+        t.tls = if scheme == "https" { Tls::Unchecked } else { Tls::No };
     }
     Ok(t)
 }
@@ -307,19 +321,35 @@ pub async fn service(cx: &Cx, service: &Value, query: &str) -> Result<Target> {
                 Status::unavailable(format!("no service port {p:?} found for service {name:?}"))
             })?,
     };
-    let res = cx.server.resource("discovery.k8s.io", "v1", "endpointslices").ok_or_else(|| none(name))?;
+    let mut found = endpoints(&cx.server, service.namespace(), name, wanted.str_at("name")).await?;
+    if found.is_empty() {
+        return Err(none(name).into());
+    }
+    let (ip, number) = found.swap_remove(usize::try_from(cx.seed).unwrap_or(0) % found.len());
+    plain(onward(cx, query), &ip, number, scheme, format!("service {name}"))
+}
+
+/// The ready endpoints of a service's port, as address and port.
+pub async fn endpoints(
+    server: &ApiServer,
+    namespace: &str,
+    service: &str,
+    port: &str,
+) -> Result<Vec<(String, i64)>> {
+    let res =
+        server.resource("discovery.k8s.io", "v1", "endpointslices").ok_or_else(Status::no_such_resource)?;
     let mut found: Vec<(String, i64)> = Vec::new();
     let mut records = Vec::new();
-    cx.server.store.cached().scan(&format!("{}{}/", res.prefix, service.namespace()), "", &mut |r| {
+    server.store.cached().scan(&format!("{}{namespace}/", res.prefix), "", &mut |r| {
         records.push(r.clone());
         true
     });
     for r in records {
         let slice = crate::object::decode(&res, &r).await?;
-        if slice.label("kubernetes.io/service-name") != Some(name) {
+        if slice.label("kubernetes.io/service-name") != Some(service) {
             continue;
         }
-        let port = slice.array_at("ports").iter().find(|p| p.str_at("name") == wanted.str_at("name"));
+        let port = slice.array_at("ports").iter().find(|p| p.str_at("name") == port);
         let Some(number) = port.and_then(|p| p.i64_at("port")) else { continue };
         for e in slice.array_at("endpoints") {
             let ready = e.at("conditions.ready").and_then(Value::as_bool).unwrap_or(true);
@@ -328,11 +358,7 @@ pub async fn service(cx: &Cx, service: &Value, query: &str) -> Result<Target> {
             }
         }
     }
-    if found.is_empty() {
-        return Err(none(name).into());
-    }
-    let (ip, number) = found.swap_remove(usize::try_from(cx.seed).unwrap_or(0) % found.len());
-    plain(onward(cx, query), &ip, number, scheme, format!("service {name}"))
+    Ok(found)
 }
 
 fn none(name: &str) -> Status {

@@ -1,5 +1,6 @@
 //! Calls to webhooks: HTTPS POSTs to a URL or to a service of the cluster (apiserver `pkg/util/webhook`).
 
+use crate::connect::{Trust, client_config};
 use crate::object;
 use crate::server::ApiServer;
 use base64::Engine;
@@ -11,8 +12,8 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use meta::Value;
 use meta::object::ObjectExt;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -23,10 +24,6 @@ const MAX_ANSWER: usize = 8 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Connections that are kept for the next call.
 const KEPT: usize = 8;
-/// Where the system keeps the authorities it trusts, for webhooks without a bundle of their own.
-const SYSTEM_ROOTS: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-
 /// Where a webhook is (`WebhookClientConfig`).
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -99,25 +96,8 @@ impl Hook {
         if let Some(t) = &*kept {
             return Ok(t.clone());
         }
-        let mut roots = RootCertStore::empty();
-        match &self.target.ca {
-            Some(pem) => {
-                for c in serve::parse_certs(pem).map_err(|e| e.to_string())? {
-                    roots.add(c).map_err(|e| e.to_string())?;
-                }
-            }
-            None => {
-                let pem = SYSTEM_ROOTS.iter().find_map(|p| std::fs::read(p).ok()).unwrap_or_default();
-                let certs = serve::parse_certs(&pem).unwrap_or_default();
-                roots.add_parsable_certificates(certs);
-            }
-        }
-        let t = ClientConfig::builder_with_provider(serve::provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|e| e.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let t = Arc::new(t);
+        let trust = self.target.ca.as_deref().map_or(Trust::System, Trust::Bundle);
+        let t = client_config(trust, None)?;
         *kept = Some(t.clone());
         Ok(t)
     }

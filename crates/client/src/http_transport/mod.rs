@@ -4,6 +4,8 @@ mod auth;
 mod connect;
 mod tls;
 
+pub use tls::server_verifier;
+
 use crate::config::Config;
 use crate::raw::{Body, BoxError, Error, ListWatch, RawList, RawStream, Transport};
 use crate::typed::{failure, read_body, retry_after};

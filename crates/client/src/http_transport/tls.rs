@@ -83,11 +83,7 @@ impl Tls {
         let verifier: Arc<dyn ServerCertVerifier> = if self.insecure {
             Arc::new(AcceptAny(provider.clone()))
         } else {
-            let pem = match &from.ca {
-                Some(p) => p.clone(),
-                None => system_roots()?,
-            };
-            Arc::new(Verifier::new(&pem, provider.clone())?)
+            server_verifier(from.ca.as_deref(), provider.clone())?
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -108,6 +104,17 @@ impl Tls {
             if from.h2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
         Ok(config)
     }
+}
+
+/// Checks servers against the authorities of a PEM bundle (`None`: the machine's own).
+pub fn server_verifier(
+    bundle: Option<&[u8]>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    Ok(Arc::new(match bundle {
+        Some(pem) => Verifier::new(pem, provider)?,
+        None => Verifier::new(&system_roots()?, provider)?,
+    }))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
