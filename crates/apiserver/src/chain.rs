@@ -1,11 +1,11 @@
 //! What every request passes before its handler: who is it, does it want to be another, are there too many, may it.
 
-use crate::cx::{Cx, Warnings};
+use crate::cx::{Cx, Notes};
 use crate::fair::Class;
 use crate::lookup::Lookup;
 use crate::request::RequestInfo;
 use crate::server::ApiServer;
-use crate::{Result, respond};
+use crate::{Result, audit, respond};
 use authz::{Attributes, Decision};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -21,7 +21,7 @@ pub fn authenticate(
     headers: &mut HeaderMap,
     peer: Option<&Peer>,
     path: &str,
-    warnings: &Warnings,
+    warnings: &Notes,
 ) -> Result<UserInfo> {
     let now = s.now();
     let certs = peer.map_or(&[][..], |p| &p.certificates);
@@ -79,11 +79,25 @@ pub fn attributes(info: &RequestInfo, user: &UserInfo) -> Attributes {
 }
 
 /// May they?
-pub fn authorize(s: &ApiServer, info: &RequestInfo, user: &UserInfo) -> Result<()> {
+pub fn authorize(
+    s: &ApiServer,
+    info: &RequestInfo,
+    user: &UserInfo,
+    record: Option<&audit::Record>,
+) -> Result<()> {
     if !info.is_resource && ALWAYS_ALLOWED.contains(&info.path.as_str()) {
         return Ok(());
     }
-    decide(s, &attributes(info, user))
+    let a = attributes(info, user);
+    let d = s.authorizer.authorize(&a);
+    if let Some(r) = record {
+        r.annotate("authorization.k8s.io/decision", if d.allowed() { "allow" } else { "forbid" });
+        r.annotate("authorization.k8s.io/reason", d.reason());
+    }
+    match d {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(why) | Decision::NoOpinion(why) => Err(authz::forbidden(&a, &why).into()),
+    }
 }
 
 fn decide(s: &ApiServer, a: &Attributes) -> Result<()> {

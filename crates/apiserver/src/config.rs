@@ -44,6 +44,8 @@ pub struct Config {
     pub proxy_client: Option<(String, String)>,
     /// Which of a node's addresses its kubelet is spoken to at: the first kind that the node has.
     pub kubelet_address_types: Vec<String>,
+    /// What is recorded of requests: the text of the policy, and where to.
+    pub audit: Option<(crate::audit::policy::Policy, crate::audit::log::Options)>,
     /// Admission that waits for the network or evaluates CEL.
     pub outside: Option<Arc<dyn Outside>>,
 }
@@ -149,6 +151,7 @@ impl Config {
             kubelet: None,
             proxy_client: None,
             kubelet_address_types: ["InternalIP", "ExternalIP", "Hostname"].map(str::to_owned).to_vec(),
+            audit: None,
             outside: None,
         }
     }

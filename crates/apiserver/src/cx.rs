@@ -7,7 +7,7 @@ use crate::registry::ResourceInfo;
 use crate::request::RequestInfo;
 use crate::server::ApiServer;
 use crate::table::Include;
-use crate::{Failure, Result};
+use crate::{Failure, Result, audit};
 use http::HeaderMap;
 use meta::UserInfo;
 use meta::time::Timestamp;
@@ -28,19 +28,27 @@ pub struct Cx {
     /// Of the request's arrival.
     pub now: Timestamp,
     pub seed: u64,
-    warnings: Arc<Warnings>,
+    warnings: Arc<Notes>,
 }
 
-/// What the headers of the answer will say: texts for `Warning`, and the request's class.
+/// What a request gathers on its way: texts for `Warning` headers, its class, its audit record.
 #[derive(Debug, Default)]
-pub struct Warnings {
+pub struct Notes {
     texts: Mutex<Vec<String>>,
     class: OnceLock<Class>,
+    record: OnceLock<audit::Record>,
 }
 
-impl Warnings {
+impl Notes {
     pub fn classify(&self, c: Class) -> &Class {
         self.class.get_or_init(|| c)
+    }
+    /// Keeps the audit record.
+    pub fn keep(&self, r: audit::Record) -> &audit::Record {
+        self.record.get_or_init(|| r)
+    }
+    pub fn record(&self) -> Option<&audit::Record> {
+        self.record.get()
     }
     pub fn class(&self) -> Option<&Class> {
         self.class.get()
@@ -91,7 +99,7 @@ impl Cx {
         headers: HeaderMap,
         query: Query,
         user: UserInfo,
-        warnings: Arc<Warnings>,
+        warnings: Arc<Notes>,
     ) -> Self {
         let now = server.now();
         let seed = server.random();

@@ -1,7 +1,7 @@
 //! From an authorized request to its handler.
 
 use crate::body::Input;
-use crate::cx::{Cx, Warnings};
+use crate::cx::{Cx, Notes};
 use crate::query::Query;
 use crate::registry::Codec;
 use crate::request::RequestInfo;
@@ -23,7 +23,7 @@ pub async fn dispatch(
     info: RequestInfo,
     query: Query,
     user: UserInfo,
-    warnings: Arc<Warnings>,
+    warnings: Arc<Notes>,
 ) -> Result<Response<Body>> {
     if let Some(r) = server.remotes.for_path(&info.path) {
         return aggregate::pass_on(&server, req, &r, user).await;

@@ -1,6 +1,8 @@
 //! The command line of `kube-apiserver`: upstream's flags and defaults, and the configuration they make.
 
 use crate::alloc::Range;
+use crate::audit::log::Options;
+use crate::audit::policy::Policy;
 use crate::config::{Config, FrontProxy, Mode, ServiceAccounts};
 use crate::connect::KubeletClient;
 use authn::anonymous::Anonymous;
@@ -138,6 +140,25 @@ pub struct Flags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = ["true"])]
     pub allow_privileged: Option<String>,
 
+    // Audit
+    /// What is recorded of requests: an audit.k8s.io/v1 Policy. Not given: nothing is.
+    #[arg(long)]
+    pub audit_policy_file: Option<PathBuf>,
+    /// The file that audit events are written to, one JSON object a line; `-`: standard output.
+    #[arg(long)]
+    pub audit_log_path: Option<PathBuf>,
+    /// Days that rotated audit logs are kept; 0: for ever.
+    #[arg(long, default_value_t = 0)]
+    pub audit_log_maxage: i64,
+    /// Rotated audit logs that are kept; 0: all.
+    #[arg(long, default_value_t = 0)]
+    pub audit_log_maxbackup: usize,
+    /// Megabytes of an audit log before it is rotated.
+    #[arg(long, default_value_t = 100)]
+    pub audit_log_maxsize: u64,
+    #[arg(long, default_value = "json", value_parser = ["json"])]
+    pub audit_log_format: String,
+
     // Services and kubelets
     /// Addresses of Services: a range, or one of each family.
     #[arg(long, value_delimiter = ',', default_value = "10.0.0.0/24", value_parser = range)]
@@ -270,6 +291,7 @@ impl Flags {
         }
         self.authentication(&mut c)?;
         self.admission(&mut c)?;
+        c.audit = self.audit()?;
         if let (Some(cert), Some(key)) = (&self.kubelet_client_certificate, &self.kubelet_client_key) {
             let (cert, key) = (read("kubelet-client-certificate", cert)?, read("kubelet-client-key", key)?);
             let ca = self.kubelet_certificate_authority.as_deref();
@@ -279,6 +301,30 @@ impl Flags {
             c.kubelet = Some(made.map_err(|e| format!("--kubelet-client-certificate: {e}"))?);
         }
         Ok(c)
+    }
+
+    fn audit(&self) -> Result<Option<(Policy, Options)>, String> {
+        let (policy, path) = match (&self.audit_policy_file, &self.audit_log_path) {
+            (Some(policy), Some(path)) => (policy, path),
+            (None, None) => return Ok(None),
+            (None, Some(_)) => {
+                tracing::warn!("no --audit-policy-file is given: no events will be recorded");
+                return Ok(None);
+            }
+            (Some(_), None) => {
+                tracing::warn!("no --audit-log-path is given: no events will be recorded");
+                return Ok(None);
+            }
+        };
+        let parsed = Policy::parse(&read("audit-policy-file", policy)?);
+        let parsed = parsed.map_err(|e| format!("--audit-policy-file {}: {e}", policy.display()))?;
+        let options = Options {
+            path: path.clone(),
+            max_age: self.audit_log_maxage,
+            max_backups: self.audit_log_maxbackup,
+            max_size: self.audit_log_maxsize,
+        };
+        Ok(Some((parsed, options)))
     }
 
     fn authentication(&self, c: &mut Config) -> Result<(), String> {

@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod aggregate;
 pub mod alloc;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod bootstrap;

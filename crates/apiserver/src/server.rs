@@ -1,10 +1,11 @@
 //! The server: its parts, its entrances, the life of one request.
 
 use crate::aggregate::Remotes;
+use crate::audit::Audit;
 use crate::body::Input;
 use crate::chain;
 use crate::config::Config;
-use crate::cx::Warnings;
+use crate::cx::Notes;
 use crate::fair::Fair;
 use crate::metrics::Metrics;
 use crate::object;
@@ -49,17 +50,22 @@ pub struct ApiServer {
     pub frames: Frames,
     pub documents: crate::openapi_docs::Documents,
     pub fair: Arc<Fair>,
+    pub audit: Option<Arc<Audit>>,
     /// Groups and versions that other servers serve.
     pub remotes: Remotes,
 }
 
 impl ApiServer {
     /// A server, not yet listening. The error names what is wrong with the configuration.
-    pub fn new(cfg: Config, rt: Runtime) -> std::result::Result<Arc<Self>, String> {
+    pub fn new(mut cfg: Config, rt: Runtime) -> std::result::Result<Arc<Self>, String> {
         let registry = Registry::builtin(|r| cfg.enables(r));
         let admission = admission::Chain::new(&cfg.admission)?;
         let (authenticator, signer) = auth::authenticator(&cfg.authentication);
         let (authorizer, fed) = auth::authorizer(&cfg.authorization);
+        let audit = match cfg.audit.take() {
+            Some((policy, log)) => Some(Audit::new(policy, log, &rt)?),
+            None => None,
+        };
         let seats = if cfg.max_in_flight == 0 { 0 } else { cfg.max_in_flight + cfg.max_mutating_in_flight };
         let this = Arc::new(Self {
             store: cfg.storage.clone(),
@@ -74,6 +80,7 @@ impl ApiServer {
             documents: crate::openapi_docs::Documents::default(),
             fair: Fair::new(seats, cfg.request_timeout),
             remotes: Remotes::default(),
+            audit,
             cfg,
             rt,
         });
@@ -213,16 +220,23 @@ impl ApiServer {
         let headers = req.headers().clone();
         let query = Query::parse(req.uri().query().unwrap_or(""));
         let pretty = query.get("pretty").map(str::to_owned);
-        let warnings = Arc::new(Warnings::default());
+        let warnings = Arc::new(Notes::default());
         let audit_id = headers
             .get("audit-id")
             .filter(|v| v.len() <= 64 && !v.is_empty())
             .cloned()
             .or_else(|| HeaderValue::from_str(&self.uuid()).ok());
-        let run = self.clone().run(req, query, sender, warnings.clone());
+        let id = audit_id.as_ref().and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+        let run = self.clone().run(req, id, query, sender, warnings.clone());
+        let mut panicked = false;
         let mut res = match AssertUnwindSafe(run).catch_unwind().await {
             Ok(Ok(r)) => r,
-            Ok(Err(f)) => respond::failure(&f, &headers, pretty.as_deref()),
+            Ok(Err(f)) => {
+                if let Some(r) = warnings.record() {
+                    r.failed(&f);
+                }
+                respond::failure(&f, &headers, pretty.as_deref())
+            }
             Err(panic) => {
                 let what = panic
                     .downcast_ref::<String>()
@@ -230,10 +244,17 @@ impl ApiServer {
                     .or_else(|| panic.downcast_ref::<&str>().copied())
                     .unwrap_or("no message");
                 tracing::error!(panic = what, "a handler panicked");
+                if let Some(r) = warnings.record() {
+                    r.panicked(what).await;
+                }
                 let f: Failure = Status::internal("the handler panicked; see the server's log").into();
+                panicked = true;
                 respond::failure(&f, &headers, pretty.as_deref())
             }
         };
+        if let Some(r) = warnings.record().filter(|_| !panicked) {
+            res = r.answered(res).await;
+        }
         let h = res.headers_mut();
         if let Some(id) = audit_id {
             h.insert("audit-id", id);
@@ -255,9 +276,10 @@ impl ApiServer {
     async fn run(
         self: Arc<Self>,
         mut req: Request<Input>,
+        audit_id: String,
         query: Query,
         sender: Sender,
-        warnings: Arc<Warnings>,
+        warnings: Arc<Notes>,
     ) -> crate::Result<Response<Body>> {
         let path = query::decode(req.uri().path(), false)
             .ok_or_else(|| Status::bad_request("the path is not valid percent-encoded UTF-8"))?;
@@ -265,8 +287,45 @@ impl ApiServer {
         let user = match &sender {
             Sender::Process(u) => u.clone(),
             Sender::Network(peer) => {
-                let u = chain::authenticate(&self, req.headers_mut(), peer.as_deref(), &path, &warnings)?;
-                chain::impersonate(&self, req.headers_mut(), &info, u)?
+                match chain::authenticate(&self, req.headers_mut(), peer.as_deref(), &path, &warnings) {
+                    Ok(u) => u,
+                    Err(e) => {
+                        let r = self.record(&audit_id, &info, &req, &sender, None);
+                        if let Some(r) = r {
+                            r.refused(
+                                req.headers(),
+                                peer.as_ref().is_some_and(|p| !p.certificates.is_empty()),
+                            )
+                            .await;
+                        }
+                        return Err(e);
+                    }
+                }
+            }
+        };
+        if let Some(r) = self.record(&audit_id, &info, &req, &sender, Some(&user)) {
+            let r = warnings.keep(r);
+            r.received().await;
+            if r.wants_body() {
+                let (parts, body) = req.into_parts();
+                let body = body.read().await?;
+                let kind = parts.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+                r.body(kind.unwrap_or(""), &body);
+                req = Request::from_parts(parts, Input::Bytes(body));
+            }
+            if r.wants_answer() {
+                req.headers_mut().remove(http::header::ACCEPT_ENCODING);
+            }
+        }
+        let user = match &sender {
+            Sender::Process(_) => user,
+            Sender::Network(_) => {
+                let name = user.name.clone();
+                let u = chain::impersonate(&self, req.headers_mut(), &info, user)?;
+                if let Some(r) = warnings.record().filter(|_| u.name != name) {
+                    r.impersonates(&u);
+                }
+                u
             }
         };
         let long = info.long_running();
@@ -282,7 +341,7 @@ impl ApiServer {
             }
         }
         let limit = deadline(&query, self.cfg.request_timeout)?;
-        chain::authorize(&self, &info, &user)?;
+        chain::authorize(&self, &info, &user, warnings.record())?;
         let started = tokio::time::Instant::now();
         let counted = self.metrics.begin(&info);
         let work = dispatch::dispatch(self.clone(), req, info, query, user, warnings);
@@ -302,6 +361,19 @@ impl ApiServer {
         };
         counted.end(code.as_u16(), started.elapsed());
         res
+    }
+}
+
+impl ApiServer {
+    fn record(
+        &self,
+        id: &str,
+        info: &RequestInfo,
+        req: &Request<Input>,
+        sender: &Sender,
+        user: Option<&UserInfo>,
+    ) -> Option<crate::audit::Record> {
+        self.audit.as_ref()?.begin(self, id, info, req, sender, user)
     }
 }
 

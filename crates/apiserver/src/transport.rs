@@ -2,7 +2,7 @@
 
 use crate::body::Input;
 use crate::chain;
-use crate::cx::{Cx, Warnings};
+use crate::cx::{Cx, Notes};
 use crate::list::page;
 use crate::object::{Form, direct, ext};
 use crate::options::ListOptions;
@@ -57,7 +57,7 @@ impl InProcess {
         if let Some(n) = fields.exact("metadata.name") {
             info.name = n.to_owned();
         }
-        chain::authorize(&self.server, &info, &self.user)?;
+        chain::authorize(&self.server, &info, &self.user, None)?;
         let res = self
             .server
             .resource(&what.group, &what.version, &what.resource)
@@ -75,7 +75,7 @@ impl InProcess {
             HeaderMap::new(),
             query,
             self.user.clone(),
-            Arc::new(Warnings::default()),
+            Arc::new(Notes::default()),
         );
         Ok((cx, o))
     }

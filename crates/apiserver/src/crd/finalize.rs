@@ -3,7 +3,7 @@
 
 use super::definition::Definition;
 use super::status::{self, FINALIZER};
-use crate::cx::{Cx, Warnings};
+use crate::cx::{Cx, Notes};
 use crate::delete::delete_object;
 use crate::options::DeleteOptions;
 use crate::query::Query;
@@ -168,7 +168,7 @@ async fn remove(s: &Arc<ApiServer>, res: &Arc<ResourceInfo>, r: &Record) -> Resu
         ..RequestInfo::default()
     };
     let (name, query) = (h.name.clone(), Query::parse(""));
-    let warnings = Arc::new(Warnings::default());
+    let warnings = Arc::new(Notes::default());
     let cx =
         Cx::new(s.clone(), info, res.clone(), HeaderMap::new(), query.clone(), internal_user(), warnings);
     match delete_object(&cx, &name, &DeleteOptions::from_query(&query)?).await {
