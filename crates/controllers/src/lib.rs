@@ -35,6 +35,7 @@ mod node_ipam;
 mod node_lifecycle;
 mod pcr_cleaner;
 mod pod_gc;
+mod pv_binder;
 mod pv_protection;
 mod pvc_protection;
 mod replicaset;

@@ -45,6 +45,7 @@ controllers! {
     "podcertificaterequest-cleaner-controller" "" "podcertificaterequestcleaner" "podcertificaterequest-cleaner-controller" true crate::pcr_cleaner::run;
     "service-cidr-controller" "" "service-cidrs-controller" "service-cidr-controller" true crate::service_cidr::run;
     "resourcequota-controller" "resourcequota" "resourcequota-controller" "resourcequota-controller" true crate::resourcequota::run;
+    "persistentvolume-binder-controller" "persistentvolume-binder" "persistent-volume-binder" "persistentvolume-controller" true crate::pv_binder::run;
     "cronjob-controller" "cronjob" "cronjob-controller" "cronjob-controller" true crate::cronjob::run;
     "ttl-after-finished-controller" "ttl-after-finished" "ttl-after-finished-controller" "ttl-after-finished-controller" true crate::ttl_after_finished::run;
     "job-controller" "job" "job-controller" "job-controller" true crate::job::run;
