@@ -11,6 +11,10 @@ pub struct KeyPair {
     pub key_pem: String,
 }
 
+/// Makes the token that a Secret holds for its ServiceAccount, of both as JSON.
+pub type LegacyToken =
+    Arc<dyn Fn(&serde_json::Value, &serde_json::Value) -> Result<String, String> + Send + Sync>;
+
 /// Makes a client for a service account in kube-system (without prefix), or for the controller manager itself when the
 /// name is empty.
 pub type ClientFor = Arc<dyn Fn(&str) -> Client + Send + Sync>;
@@ -31,6 +35,8 @@ pub struct Config {
     pub root_ca: String,
     /// `--cluster-signing-{cert,key}-file`: signs certificates, if given.
     pub signer: Option<KeyPair>,
+    /// `--service-account-private-key-file`: makes tokens for Secrets that ask for one, if given.
+    pub legacy_token: Option<LegacyToken>,
     /// `--cluster-signing-duration`
     pub signing_duration: Duration,
     /// `--node-monitor-period`
@@ -80,6 +86,7 @@ impl Config {
             node_cidr_mask: (24, 64),
             root_ca: String::new(),
             signer: None,
+            legacy_token: None,
             signing_duration: secs(365 * 24 * 3600),
             node_monitor_period: secs(5),
             node_monitor_grace: secs(50),

@@ -16,6 +16,7 @@ pub use list::{CONTROLLERS, Descriptor};
 #[cfg(test)]
 mod testing;
 
+mod bootstrap_signer;
 mod cluster_role_aggregation;
 mod cronjob;
 mod csr_approving;
@@ -30,6 +31,7 @@ mod endpointslice_mirroring;
 mod ephemeral_volume;
 mod garbage_collector;
 mod job;
+mod legacy_token_cleaner;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -42,9 +44,11 @@ mod replicaset;
 mod resourcequota;
 mod root_ca;
 mod service_account;
+mod service_account_token;
 mod service_cidr;
 mod statefulset;
 mod taint_eviction;
+mod token_cleaner;
 mod ttl;
 mod ttl_after_finished;
 mod vac_protection;

@@ -46,6 +46,10 @@ controllers! {
     "service-cidr-controller" "" "service-cidrs-controller" "service-cidr-controller" true crate::service_cidr::run;
     "resourcequota-controller" "resourcequota" "resourcequota-controller" "resourcequota-controller" true crate::resourcequota::run;
     "persistentvolume-binder-controller" "persistentvolume-binder" "persistent-volume-binder" "persistentvolume-controller" true crate::pv_binder::run;
+    "serviceaccount-token-controller" "serviceaccount-token" "" "serviceaccount-token-controller" true crate::service_account_token::run;
+    "legacy-serviceaccount-token-cleaner-controller" "legacy-service-account-token-cleaner" "legacy-service-account-token-cleaner" "legacy-service-account-token-cleaner" true crate::legacy_token_cleaner::run;
+    "bootstrap-signer-controller" "bootstrapsigner" "bootstrap-signer" "bootstrap-signer" false crate::bootstrap_signer::run;
+    "token-cleaner-controller" "tokencleaner" "token-cleaner" "token-cleaner" false crate::token_cleaner::run;
     "cronjob-controller" "cronjob" "cronjob-controller" "cronjob-controller" true crate::cronjob::run;
     "ttl-after-finished-controller" "ttl-after-finished" "ttl-after-finished-controller" "ttl-after-finished-controller" true crate::ttl_after_finished::run;
     "job-controller" "job" "job-controller" "job-controller" true crate::job::run;

@@ -1,6 +1,7 @@
 //! What several controllers share.
 
 pub mod batch;
+pub mod bootstrap_token;
 pub mod claim;
 pub mod cron;
 pub mod csr;
