@@ -30,6 +30,7 @@ mod endpointslice;
 mod endpointslice_mirroring;
 mod ephemeral_volume;
 mod garbage_collector;
+mod hpa;
 mod job;
 mod legacy_token_cleaner;
 mod namespace;

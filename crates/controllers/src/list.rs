@@ -50,6 +50,7 @@ controllers! {
     "legacy-serviceaccount-token-cleaner-controller" "legacy-service-account-token-cleaner" "legacy-service-account-token-cleaner" "legacy-service-account-token-cleaner" true crate::legacy_token_cleaner::run;
     "bootstrap-signer-controller" "bootstrapsigner" "bootstrap-signer" "bootstrap-signer" false crate::bootstrap_signer::run;
     "token-cleaner-controller" "tokencleaner" "token-cleaner" "token-cleaner" false crate::token_cleaner::run;
+    "horizontal-pod-autoscaler-controller" "horizontalpodautoscaling" "horizontal-pod-autoscaler" "horizontal-pod-autoscaler" true crate::hpa::run;
     "cronjob-controller" "cronjob" "cronjob-controller" "cronjob-controller" true crate::cronjob::run;
     "ttl-after-finished-controller" "ttl-after-finished" "ttl-after-finished-controller" "ttl-after-finished-controller" true crate::ttl_after_finished::run;
     "job-controller" "job" "job-controller" "job-controller" true crate::job::run;
