@@ -10,6 +10,7 @@ pub use k8s_openapi::api::discovery::v1 as discovery;
 pub use k8s_openapi::api::networking::v1 as networking;
 pub use k8s_openapi::api::policy::v1 as policy;
 pub use k8s_openapi::api::rbac::v1 as rbac;
+pub use k8s_openapi::api::resource::v1 as resource;
 pub use k8s_openapi::api::storage::v1 as storage;
 pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{

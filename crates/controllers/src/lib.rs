@@ -42,6 +42,7 @@ mod pv_binder;
 mod pv_protection;
 mod pvc_protection;
 mod replicaset;
+mod resourceclaim;
 mod resourcequota;
 mod root_ca;
 mod service_account;

@@ -51,6 +51,7 @@ controllers! {
     "bootstrap-signer-controller" "bootstrapsigner" "bootstrap-signer" "bootstrap-signer" false crate::bootstrap_signer::run;
     "token-cleaner-controller" "tokencleaner" "token-cleaner" "token-cleaner" false crate::token_cleaner::run;
     "horizontal-pod-autoscaler-controller" "horizontalpodautoscaling" "horizontal-pod-autoscaler" "horizontal-pod-autoscaler" true crate::hpa::run;
+    "resourceclaim-controller" "resource-claim-controller" "resource-claim-controller" "resource_claim" true crate::resourceclaim::run;
     "cronjob-controller" "cronjob" "cronjob-controller" "cronjob-controller" true crate::cronjob::run;
     "ttl-after-finished-controller" "ttl-after-finished" "ttl-after-finished-controller" "ttl-after-finished-controller" true crate::ttl_after_finished::run;
     "job-controller" "job" "job-controller" "job-controller" true crate::job::run;

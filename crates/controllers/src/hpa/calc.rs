@@ -96,6 +96,9 @@ impl Pods<'_> {
     }
 }
 
+/// Usage over target, and what the status shows.
+type Ratio<'a> = &'a dyn Fn(&Metrics) -> Result<(f64, i64), String>;
+
 /// The common part: `ratio` answers usage over target for some metrics, `fill` what a pod without a metric is taken to
 /// use when the rest use too little.
 fn replicas(
@@ -104,7 +107,7 @@ fn replicas(
     current: i32,
     cpu: bool,
     tolerance: Tolerance,
-    ratio: &dyn Fn(&Metrics) -> Result<(f64, i64), String>,
+    ratio: Ratio<'_>,
     fill: &dyn Fn(&str) -> i64,
 ) -> Result<(i32, i64), String> {
     if pods.all.is_empty() {

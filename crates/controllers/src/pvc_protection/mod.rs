@@ -35,7 +35,7 @@ pub async fn run(ctx: Ctx) {
         let pods: Vec<Pod> = e.states().filter_map(|o| o.decode().ok()).collect();
         // Only what a claim's use depends on is of interest.
         let worth = match (pods.as_slice(), e) {
-            ([old, new], Event::Updated { .. }) => plan::traits(old) != plan::traits(new),
+            ([a, b], Event::Updated { .. }) => plan::traits(a) != plan::traits(b),
             _ => true,
         };
         if worth {

@@ -39,7 +39,7 @@ pub async fn run(ctx: Ctx) {
     let rt = ctx.rt.clone();
     wake::on_event(&rt, secrets.raw(), {
         let queue = queue.clone();
-        move |e| e.states().filter_map(|o| work(o)).for_each(|w| queue.add(w))
+        move |e| e.states().filter_map(work).for_each(|w| queue.add(w))
     });
     wake::on_event(&rt, accounts.raw(), {
         let (queue, secrets) = (queue.clone(), secrets.clone());
