@@ -1,3 +1,5 @@
+//! Autoscalers against metrics that are made up.
+
 use crate::testing::Cluster;
 use meta::object::ObjectExt;
 use serde_json::{Value, json};

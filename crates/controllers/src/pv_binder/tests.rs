@@ -1,3 +1,5 @@
+//! Binding, releasing, losing, waiting.
+
 use super::plan::{self, Reclaim};
 use crate::k8s::core::{PersistentVolume, PersistentVolumeClaim};
 use crate::testing::Cluster;
