@@ -97,8 +97,16 @@ pub fn controllers(f: &Server, api: &Arc<ApiServer>, keys: &Keys, rt: &Runtime) 
     c.root_ca.clone_from(&keys.ca.ca_pem);
     c.signer =
         Some(controllers::KeyPair { cert_pem: keys.ca.ca_pem.clone(), key_pem: keys.ca.ca_key_pem.clone() });
+    c.legacy_token = legacy_tokens(keys);
     c.host = f.common.node_name();
     rt.spawn("kube-controller-manager", controllers::run(c, rt.clone()));
+}
+
+/// Makes the tokens of Secrets, with the key that the API server signs with.
+fn legacy_tokens(keys: &Keys) -> Option<controllers::config::LegacyToken> {
+    let key = authn::keys::PrivateKey::from_pem(&keys.service_account.0).ok()?;
+    let signer = authn::Signer::new(key, "");
+    Some(Arc::new(move |account, secret| signer.issue_legacy(account, secret).map_err(|e| e.to_string())))
 }
 
 pub fn scheduler(f: &Server, client: Client, rt: &Runtime) {
