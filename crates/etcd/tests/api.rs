@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Dir, delete, get, put, start, start_in, under};
+use common::{Dir, delete, get, ours, put, start, start_in, under};
 use etcd::pb::etcdserverpb as pb;
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::request_op::Request as Op;
@@ -88,8 +88,10 @@ async fn wrong_requests_get_etcds_errors() {
     refused(kv.range(r).await, Code::OutOfRange, future);
     let r = pb::CompactionRequest { revision: 7, physical: false };
     refused(kv.compact(r).await, Code::OutOfRange, future);
-    let r = pb::PutRequest { key: vec![0xff, 0xfe].into(), ..put("", "") };
-    assert_eq!(kv.put(r).await.unwrap_err().code(), bad);
+    if ours() {
+        let r = pb::PutRequest { key: vec![0xff, 0xfe].into(), ..put("", "") };
+        assert_eq!(kv.put(r).await.unwrap_err().code(), bad);
+    }
     let op = |k: &str| pb::RequestOp { request: Some(Op::RequestPut(put(k, ""))) };
     let t = |ops| pb::TxnRequest { success: ops, ..Default::default() };
     let many = "etcdserver: too many operations in txn request";
@@ -246,7 +248,8 @@ async fn maintenance() {
     let mut m = e.maintenance();
     let s = m.status(pb::StatusRequest {}).await.unwrap().into_inner();
     assert_eq!((s.version.as_str(), s.header.unwrap().revision, s.errors.len()), ("3.7.3", 51, 0));
-    assert!(s.leader == s.header.unwrap().member_id && s.db_size > 50_000 && s.db_size_in_use > 50_000);
+    assert_eq!(s.leader, s.header.unwrap().member_id);
+    assert!(!ours() || s.db_size > 50_000 && s.db_size_in_use > 50_000);
     let hash = async |m: &mut pb::maintenance_client::MaintenanceClient<_>, revision| {
         m.hash_kv(pb::HashKvRequest { revision }).await.unwrap().into_inner()
     };
@@ -260,11 +263,12 @@ async fn maintenance() {
     refused(r, Code::OutOfRange, compacted);
     m.defragment(pb::DefragmentRequest {}).await.unwrap();
     let after = m.status(pb::StatusRequest {}).await.unwrap().into_inner();
-    assert!(after.db_size < s.db_size / 2, "{} {}", after.db_size, s.db_size);
+    assert!(!ours() || after.db_size < s.db_size / 2, "{} {}", after.db_size, s.db_size);
     let mut c = pb::cluster_client::ClusterClient::new(e.channel.clone());
     let list = c.member_list(pb::MemberListRequest::default()).await.unwrap().into_inner().members;
     assert_eq!((list.len(), list[0].name.as_str(), list[0].client_ur_ls.len()), (1, "m1", 2));
-    assert_eq!(c.member_add(pb::MemberAddRequest::default()).await.unwrap_err().code(), Code::Unimplemented);
+    let more = c.member_add(pb::MemberAddRequest::default()).await;
+    assert!(!ours() || more.unwrap_err().code() == Code::Unimplemented);
     assert!(m.alarm(pb::AlarmRequest::default()).await.unwrap().into_inner().alarms.is_empty());
     e.stop().await;
 }
@@ -307,6 +311,10 @@ async fn snapshots_can_be_restored() {
 
 #[tokio::test]
 async fn a_full_database_refuses_writes_and_says_so() {
+    if !ours() {
+        // Upstream's alarm stays until it is taken back by hand.
+        return;
+    }
     let e = start(&["--quota-backend-bytes=200000"]).await;
     let mut written = 0;
     let why = loop {
@@ -362,7 +370,7 @@ async fn beside_grpc() {
     let codec = tonic_prost::ProstCodec::<pb::StatusRequest, pb::StatusResponse>::default();
     let path = http::uri::PathAndQuery::from_static("/v3electionpb.Election/Leader");
     let r = other.unary(tonic::Request::new(pb::StatusRequest {}), path, codec).await;
-    assert_eq!(r.unwrap_err().code(), Code::Unimplemented);
+    assert!(!ours() || r.unwrap_err().code() == Code::Unimplemented);
     e.stop().await;
 }
 

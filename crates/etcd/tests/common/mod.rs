@@ -75,12 +75,13 @@ async fn start_other(program: std::ffi::OsString, dir: Dir, flags: &[&str]) -> E
     if !flags.iter().any(|f| f.starts_with("--advertise-client-urls")) {
         c.arg(format!("--advertise-client-urls=http://{at}"));
     }
-    let child = c.args(flags).spawn().unwrap();
+    let mut child = c.args(flags).env_remove("ETCD_SUBJECT").spawn().unwrap();
     let endpoint = Endpoint::from_shared(format!("http://{at}")).unwrap();
     let channel = loop {
         if let Ok(c) = endpoint.connect().await {
             break c;
         }
+        assert!(child.try_wait().unwrap().is_none(), "the program ended");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     let e = Etcd { subject: Some(Subject::Other(child)), at, dir, channel };
@@ -114,8 +115,10 @@ impl Etcd {
     pub fn maintenance(&self) -> pb::maintenance_client::MaintenanceClient<Channel> {
         pb::maintenance_client::MaintenanceClient::new(self.channel.clone())
     }
+    /// A watch stream on a connection of its own: unread, it must not hold up others.
     pub async fn watch(&self) -> Stream {
-        let mut c = pb::watch_client::WatchClient::new(self.channel.clone());
+        let own = Endpoint::from_shared(format!("http://{}", self.at)).unwrap().connect().await.unwrap();
+        let mut c = pb::watch_client::WatchClient::new(own);
         let (tx, rx) = tokio::sync::mpsc::channel(64);
         let rx = tokio_stream::wrappers::ReceiverStream::new(rx);
         let incoming = c.watch(rx).await.unwrap().into_inner();
@@ -134,9 +137,13 @@ impl Etcd {
         }
     }
     pub async fn stop(mut self) {
-        if let Some(Subject::Ours(r)) = self.subject.take() {
-            self.channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
-            r.stop().await;
+        match self.subject.take() {
+            Some(Subject::Ours(r)) => {
+                self.channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+                r.stop().await;
+            }
+            // Ended when dropped.
+            other => self.subject = other,
         }
     }
 }
