@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use tower_service::Service;
 
 /// Room for a request's envelope above `--max-request-bytes`.
-const OVERHEAD: usize = 512 * 1024;
+pub const OVERHEAD: usize = 512 * 1024;
 /// What the history of a server without --auto-compaction may take in memory: a part of the quota, and at least so much.
 const HISTORY_PART: u64 = 4;
 const HISTORY_LEAST: u64 = 64 << 20;

@@ -174,11 +174,9 @@ impl Session {
         let watcher = match watcher {
             Ok(w) => w,
             Err(Error::Compacted { floor, .. }) => {
-                let gone = pb::WatchResponse {
-                    canceled: true,
-                    compact_revision: floor,
-                    ..self.response(id, revision)
-                };
+                // Upstream names no revision here.
+                let gone =
+                    pb::WatchResponse { canceled: true, compact_revision: floor, ..self.response(id, 0) };
                 return self.send(gone).await;
             }
             Err(e) => {
@@ -323,8 +321,7 @@ impl One {
                 true
             }
             Err(Error::Compacted { floor, .. }) => {
-                let r = self.member.store.revision();
-                let gone = pb::WatchResponse { canceled: true, compact_revision: floor, ..self.response(r) };
+                let gone = pb::WatchResponse { canceled: true, compact_revision: floor, ..self.response(0) };
                 // Either way it is over.
                 let _ = self.out.send(Ok(gone)).await;
                 false
@@ -342,7 +339,7 @@ impl One {
             return true;
         }
         let whole = pb::WatchResponse { events, ..self.response(last) };
-        let limit = self.member.config.max_request_bytes;
+        let limit = self.member.config.max_request_bytes + crate::server::OVERHEAD;
         let parts = if self.fragment { fragments(whole, limit) } else { vec![whole] };
         for p in parts {
             if self.out.send(Ok(p)).await.is_err() {

@@ -290,6 +290,9 @@ async fn snapshots_can_be_restored() {
     }
     let sum = all.split_off(all.len() - 32);
     assert_eq!((left, sum.as_slice()), (0, sha2::Sha256::digest(&all).as_slice()));
+    if !ours() {
+        return;
+    }
     assert_eq!(
         std::fs::read_dir(e.dir.0.join("keelson"))
             .unwrap()

@@ -3,6 +3,7 @@
 
 use etcd::pb::etcdserverpb as pb;
 use etcd::{Config, Running};
+use futures::future::BoxFuture;
 use runtime::Runtime;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -121,8 +122,9 @@ impl Etcd {
         let mut c = pb::watch_client::WatchClient::new(own);
         let (tx, rx) = tokio::sync::mpsc::channel(64);
         let rx = tokio_stream::wrappers::ReceiverStream::new(rx);
-        let incoming = c.watch(rx).await.unwrap().into_inner();
-        Stream { tx, incoming }
+        // Upstream answers not before it was asked something: whoever reads first waits for that.
+        let call = Box::pin(async move { c.watch(rx).await });
+        Stream { tx, incoming: Incoming::Called(call) }
     }
     /// Puts a key; the revision.
     pub async fn put(&self, key: &str, value: &str) -> i64 {
@@ -167,8 +169,15 @@ pub fn delete(key: &str) -> pb::DeleteRangeRequest {
 }
 
 pub struct Stream {
-    pub tx: tokio::sync::mpsc::Sender<pb::WatchRequest>,
-    pub incoming: tonic::Streaming<pb::WatchResponse>,
+    tx: tokio::sync::mpsc::Sender<pb::WatchRequest>,
+    incoming: Incoming,
+}
+
+type Responses = tonic::Streaming<pb::WatchResponse>;
+
+enum Incoming {
+    Called(BoxFuture<'static, Result<tonic::Response<Responses>, tonic::Status>>),
+    Answered(Responses),
 }
 
 impl Stream {
@@ -180,7 +189,12 @@ impl Stream {
     }
     pub async fn next(&mut self) -> pb::WatchResponse {
         let wait = std::time::Duration::from_secs(20);
-        tokio::time::timeout(wait, self.incoming.message()).await.unwrap().unwrap().unwrap()
+        if let Incoming::Called(c) = &mut self.incoming {
+            let r = tokio::time::timeout(wait, c).await.unwrap().unwrap();
+            self.incoming = Incoming::Answered(r.into_inner());
+        }
+        let Incoming::Answered(i) = &mut self.incoming else { panic!() };
+        tokio::time::timeout(wait, i.message()).await.unwrap().unwrap().unwrap()
     }
     /// The next response in short.
     pub async fn line(&mut self) -> String {
