@@ -19,8 +19,13 @@ applets! {
     "server" "a whole cluster in one process: control plane and this node" crate::server::main;
     "agent" "a node of a cluster whose server is elsewhere" crate::agent::main;
     "kube-apiserver" "the API server alone, with its store" crate::kube_apiserver::main;
+    "etcd" "the store alone, served over the etcd v3 API" etcd_store;
     "keelson-cni" "the CNI plugin of the pod network (run by the container runtime)" cni_plugin;
     "loopback" "the CNI plugin of the loopback interface (run by the container runtime)" cni_plugin;
+}
+
+fn etcd_store(args: Vec<String>) -> ExitCode {
+    crate::block_on(etcd::run(args, runtime::Runtime::new()))
 }
 
 fn cni_plugin(_: Vec<String>) -> ExitCode {

@@ -177,7 +177,7 @@ type Responses = tonic::Streaming<pb::WatchResponse>;
 
 enum Incoming {
     Called(BoxFuture<'static, Result<tonic::Response<Responses>, tonic::Status>>),
-    Answered(Responses),
+    Answered(Box<Responses>),
 }
 
 impl Stream {
@@ -191,7 +191,7 @@ impl Stream {
         let wait = std::time::Duration::from_secs(20);
         if let Incoming::Called(c) = &mut self.incoming {
             let r = tokio::time::timeout(wait, c).await.unwrap().unwrap();
-            self.incoming = Incoming::Answered(r.into_inner());
+            self.incoming = Incoming::Answered(Box::new(r.into_inner()));
         }
         let Incoming::Answered(i) = &mut self.incoming else { panic!() };
         tokio::time::timeout(wait, i.message()).await.unwrap().unwrap().unwrap()
