@@ -260,7 +260,7 @@ fn number_or_text(c: &Connection, sql: &str) -> rusqlite::Result<()> {
     c.query_row(sql, [], |_| Ok(()))
 }
 
-fn open_error(path: &Path, e: &rusqlite::Error) -> Error {
+pub fn open_error(path: &Path, e: &rusqlite::Error) -> Error {
     let path = path.display();
     Error::Io(match e.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
@@ -324,37 +324,4 @@ pub fn make_dir(db: &Path) -> Result<(), Error> {
         .mode(0o700)
         .create(dir)
         .map_err(|e| Error::Io(format!("cannot make the data directory {}: {e}", dir.display())))
-}
-
-/// Writes a consistent copy of the database while it is in use. The copy is a database like any other.
-pub fn copy_to(db: &Path, to: &Path) -> Result<(), Error> {
-    let fail = |e: &dyn std::fmt::Display| Error::Io(format!("writing the backup {}: {e}", to.display()));
-    if to.exists() {
-        return Err(fail(&"the file exists already"));
-    }
-    make_dir(to)?;
-    let part = beside(to, ".part");
-    // Left over from a backup that was cut off.
-    let _ = std::fs::remove_file(&part);
-    let done = (|| {
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(|e| fail(&e))?;
-        let c = Connection::open_with_flags(
-            db,
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(|e| fail(&e))?;
-        c.busy_timeout(Duration::from_secs(10)).map_err(|e| fail(&e))?;
-        c.execute("VACUUM INTO ?1", [part.to_string_lossy()]).map_err(|e| fail(&e))?;
-        let f = OpenOptions::new().read(true).open(&part).map_err(|e| fail(&e))?;
-        f.sync_all().map_err(|e| fail(&e))?;
-        std::fs::rename(&part, to).map_err(|e| fail(&e))?;
-        if let Some(dir) = to.parent().filter(|d| !d.as_os_str().is_empty()) {
-            std::fs::File::open(dir).and_then(|d| d.sync_all()).map_err(|e| fail(&e))?;
-        }
-        Ok(())
-    })();
-    if done.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    done
 }

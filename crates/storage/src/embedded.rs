@@ -1,14 +1,13 @@
 //! The embedded store: memory in front, SQLite behind, one writer between them.
 
+use crate::backup;
 use crate::disk::{self, Disk};
 use crate::lock::Lock;
 use crate::timers;
 use crate::watch::{Hub, Watcher};
-use crate::writer::{Answer, Draft, Job, Keys, Outlet, Published, Signals, Work, Writer};
-use crate::{Error, Outcome, Revision, Snapshot, Storage, Watch};
+use crate::writer::{Answer, Draft, Job, Outlet, Published, Signals, Work, Writer};
+use crate::{Error, Revision, Snapshot};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use mvcc::{KeyRange, Millis, State, Txn, TxnResult};
 use runtime::Runtime;
 use std::collections::VecDeque;
@@ -22,14 +21,6 @@ use tokio_util::sync::CancellationToken;
 const QUEUE: usize = 1024;
 /// Commits that wait to be handed to watchers.
 const OUTLET: usize = 1024;
-/// Old states kept for readers that page through one.
-const PAST: usize = 4;
-/// Upstream's lease manager: a lease is shared by keys that end within this many seconds…
-const LEASE_SHARE: i64 = 60;
-/// …or this part of their time, whichever is shorter, and by so many keys.
-const LEASE_SHARE_PART: i64 = 20;
-const LEASE_KEYS: u32 = 1000;
-
 /// How an embedded store behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -335,13 +326,20 @@ impl Embedded {
         self.special(Job::Vacuum).await
     }
 
-    /// Writes a copy of the database to a new file, without stopping writers. To restore it, put it in the place of the
-    /// database while no server runs.
+    /// Writes a copy of the database to a new file, without stopping writers.
     pub async fn snapshot_to(&self, to: &Path) -> Result<(), Error> {
         let Some(db) = self.path.clone() else { return Err(Error::Io("the store has no disk".into())) };
         let to = to.to_owned();
-        let done = tokio::task::spawn_blocking(move || disk::copy_to(&db, &to));
+        let done = tokio::task::spawn_blocking(move || backup::copy_to(&db, &to));
         done.await.map_err(|e| Error::Io(format!("the backup ended early: {e}")))?
+    }
+
+    /// Puts a backup in the place of the database `path`, which must not be open. It is read wholly before; what was
+    /// there is kept beside it.
+    pub async fn restore(backup: &Path, path: &Path) -> Result<(), Error> {
+        let (from, to) = (backup.to_owned(), path.to_owned());
+        let done = tokio::task::spawn_blocking(move || backup::restore(&from, &to));
+        done.await.map_err(|e| Error::Io(format!("the restore ended early: {e}")))?
     }
 
     /// Groups of watchers, and watchers.
@@ -419,112 +417,6 @@ impl Drop for Embedded {
     }
 }
 
-impl Storage for Embedded {
-    fn latest(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
-        Box::pin(std::future::ready(Ok(self.cached())))
-    }
-
-    fn cached(&self) -> Snapshot {
-        self.published.load().keys.clone()
-    }
-
-    fn at(&self, revision: Revision) -> BoxFuture<'_, Result<Snapshot, Error>> {
-        let at = || -> Result<Snapshot, Error> {
-            let now = self.published.load_full();
-            now.state.check_revision(revision)?;
-            if revision <= 0 || revision == now.state.revision() {
-                return Ok(now.keys.clone());
-            }
-            let floor = now.state.floor();
-            let mut past = lock(&self.past);
-            past.retain(|(r, _)| *r >= floor);
-            if let Some(i) = past.iter().position(|(r, _)| *r == revision) {
-                let hit = past.remove(i);
-                past.push(hit);
-                return Ok(past[past.len() - 1].1.clone());
-            }
-            drop(past);
-            let s: Snapshot = Arc::new(Keys(now.state.snapshot_at(revision)?));
-            let mut past = lock(&self.past);
-            if past.len() >= PAST {
-                past.remove(0);
-            }
-            past.push((revision, s.clone()));
-            Ok(s)
-        };
-        Box::pin(std::future::ready(at()))
-    }
-
-    fn put<'a>(
-        &'a self,
-        key: &'a str,
-        value: Bytes,
-        expected: Option<Revision>,
-        lease: i64,
-    ) -> BoxFuture<'a, Result<Outcome, Error>> {
-        let size = key.len() + value.len();
-        let key: Box<str> = key.into();
-        Box::pin(async move {
-            self.sized(size)?;
-            self.submit(move |d| {
-                d.bytes += size;
-                Ok(d.state.put(&key, value, expected, lease)?)
-            })
-            .await
-        })
-    }
-
-    fn delete<'a>(
-        &'a self,
-        key: &'a str,
-        expected: Option<Revision>,
-    ) -> BoxFuture<'a, Result<Outcome, Error>> {
-        let key: Box<str> = key.into();
-        Box::pin(self.submit(move |d| Ok(d.state.delete(&key, expected))))
-    }
-
-    fn watch(&self, prefix: &str, after: Revision) -> Result<Box<dyn Watch>, Error> {
-        let keys = KeyRange::prefix(prefix);
-        Ok(Box::new(Watcher::new(self.hub.clone(), self.published.clone(), keys, after, true)?))
-    }
-
-    fn lease(&self, ttl: i64) -> BoxFuture<'_, Result<i64, Error>> {
-        Box::pin(async move {
-            let share = (ttl / LEASE_SHARE_PART).clamp(0, LEASE_SHARE) * 1000;
-            let want = |now: Millis| now.saturating_add(ttl.saturating_mul(1000));
-            let now = self.clock.unix_nanos() / 1_000_000;
-            {
-                let mut shared = lock(&self.leases);
-                shared.retain(|l| l.deadline > now);
-                let fits = |l: &&mut SharedLease| {
-                    l.deadline > want(now) && l.deadline <= want(now) + share && l.keys < LEASE_KEYS
-                };
-                if let Some(l) = shared.iter_mut().find(fits) {
-                    l.keys += 1;
-                    return Ok(l.id);
-                }
-            }
-            let (id, ttl) = self.grant(0, ttl.saturating_add(share / 1000)).await?;
-            let mut shared = lock(&self.leases);
-            if shared.len() >= 8 {
-                shared.pop_front();
-            }
-            let deadline = now.saturating_add(ttl.saturating_mul(1000));
-            shared.push_back(SharedLease { id, deadline, keys: 1 });
-            Ok(id)
-        })
-    }
-
-    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.submit(move |d| d.compact(revision)))
-    }
-
-    fn size(&self) -> u64 {
-        let Some(db) = &self.path else { return 0 };
-        let len = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
-        len(db) + len(&disk::beside(db, "-wal"))
-    }
-}
-
+mod api;
 #[cfg(test)]
 pub(crate) mod tests;

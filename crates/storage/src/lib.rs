@@ -3,6 +3,7 @@
 //! Semantics are etcd's: one revision counter, compare-and-set on a key's mod revision, watch from a revision,
 //! compaction, leases. A write answers only once it is durable. Reads come from memory.
 
+mod backup;
 mod crc;
 mod disk;
 mod embedded;

@@ -1,7 +1,9 @@
 //! The store as a whole: what it keeps, what it refuses, what happens when the disk does.
 
 use super::*;
-use crate::{Event, Record, WatchItem};
+use crate::disk::beside;
+use crate::{Event, Outcome, Record, Storage, WatchItem};
+use bytes::Bytes;
 use mvcc::{Op, OpResult, Range};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -329,6 +331,41 @@ async fn a_backup_is_a_store_of_its_own() {
     let copy = open(&b).await;
     assert_eq!(dump(&copy.state()), then);
     copy.close().await;
+}
+
+#[tokio::test]
+async fn a_backup_takes_the_place_of_a_database() {
+    let d = Dir::new();
+    let backup = d.0.join("backup");
+    let s = open(&d).await;
+    put(&s, "a", "then").await.unwrap();
+    s.snapshot_to(&backup).await.unwrap();
+    put(&s, "a", "later").await.unwrap();
+    let busy = Embedded::restore(&backup, &d.db()).await.unwrap_err().to_string();
+    assert!(busy.contains("in use by process"), "{busy}");
+    s.close().await;
+    // As a kill leaves it: with a log beside it that is not of the backup.
+    std::fs::write(d.0.join("data/state.db-wal"), "something").unwrap();
+    let mut bad = std::fs::read(&backup).unwrap();
+    let at = bad.windows(4).rposition(|w| w == b"then").unwrap();
+    bad[at] ^= 1;
+    std::fs::write(d.0.join("bad"), bad).unwrap();
+    let no = Embedded::restore(&d.0.join("bad"), &d.db()).await.unwrap_err().to_string();
+    assert!(no.contains("is damaged"), "{no}");
+    let no = Embedded::restore(&d.0.join("nosuch"), &d.db()).await.unwrap_err().to_string();
+    assert!(no.contains("No such file"), "{no}");
+    Embedded::restore(&backup, &d.db()).await.unwrap();
+    let s = open(&d).await;
+    assert_eq!(&s.cached().get("a").unwrap().value[..], b"then");
+    s.close().await;
+    let kept = d.0.join("data/state.db.replaced");
+    assert_eq!(std::fs::read(beside(&kept, "-wal")).unwrap(), b"something");
+    let twice = Embedded::restore(&backup, &d.db()).await.unwrap_err().to_string();
+    assert!(twice.contains("move it away"), "{twice}");
+    std::fs::remove_file(beside(&kept, "-wal")).unwrap();
+    let old = Embedded::open(&kept, quick(), Runtime::new()).await.unwrap();
+    assert_eq!(&old.cached().get("a").unwrap().value[..], b"later");
+    old.close().await;
 }
 
 /// Each way to spoil a database gives one clear refusal and leaves its bytes alone.
