@@ -318,3 +318,20 @@ async fn static_pods_and_node() {
     w.gone("web-n1").await;
     w.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by containerd.sh"]
+async fn image_volumes() {
+    let w = World::new();
+    w.create("v", json!({
+        "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+        "volumes": [{"name": "i", "image": {"reference": "test.local/busybox:1", "pullPolicy": "Never"}}],
+        "containers": [with(sh("cat /i/etc/group /s/passwd; touch /i/x || echo read-only"), json!({
+            "volumeMounts": [{"name": "i", "mountPath": "/i"}, {"name": "i", "mountPath": "/s", "subPath": "etc"}]}))]}));
+    let p = w.until("Succeeded", "v", |p| p["status"]["phase"] == "Succeeded").await;
+    let log = w.log(&p, "c", 0);
+    assert!(log.contains("www:x:1000:\nroot:x:0:0") && log.ends_with("read-only\n"), "{log}");
+    w.delete("v", 1);
+    w.gone("v").await;
+    w.stop().await;
+}

@@ -108,6 +108,16 @@ pub fn with_default_tag(image: &str) -> Result<String, String> {
     Ok(if r.tag.is_empty() && r.digest.is_empty() { format!("{image}:latest") } else { image.to_owned() })
 }
 
+/// The whole name, as runtimes keep it: `docker.io/library/busybox:latest`.
+pub fn full(image: &str) -> Result<String, String> {
+    let r = parse(image)?;
+    Ok(match (r.tag.as_str(), r.digest.as_str()) {
+        ("", "") => format!("{}:latest", r.repository),
+        (t, "") => format!("{}:{t}", r.repository),
+        (_, d) => format!("{}@{d}", r.repository),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +143,7 @@ mod tests {
                 Err(w) => assert!(got.clone().is_err_and(|e| e.ends_with(w)), "{image}: {got:?}"),
             }
         }
+        assert_eq!(full("busybox").unwrap(), "docker.io/library/busybox:latest");
         assert_eq!(with_default_tag("a:5000/b").unwrap(), "a:5000/b:latest");
         let digest = format!("b@sha256:{}", "0".repeat(64));
         assert_eq!(with_default_tag(&digest).unwrap(), digest);

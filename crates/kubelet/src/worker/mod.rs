@@ -1,5 +1,6 @@
 //! A pod's worker: one task that observes, plans, acts and reports until the pod is gone.
 
+mod image_volume;
 mod kill;
 mod resizing;
 mod start;
@@ -610,6 +611,7 @@ impl Worker {
             return Next::Wait(k.now() + 2 * SECOND);
         }
         self.mounted = Mounted::default();
+        self.release_images().await;
         k.watched.unregister(&self.uid);
         if let Err(e) = k.cgroups.remove(&self.pod) {
             tracing::warn!(pod = helpers::key(&self.pod), error = %e, "removing the cgroup failed, trying again");

@@ -235,6 +235,12 @@ async fn pull_secrets(w: &Worker, _handler: &str) -> Vec<Arc<Secret>> {
     out
 }
 
+/// An image to be mounted: by the runtime, or mounted already at a place.
+struct ImageVolume {
+    image: String,
+    dir: Option<std::path::PathBuf>,
+}
+
 /// Pulls the images that the container mounts as volumes; answers their references by volume.
 async fn pull_image_volumes(
     w: &Worker,
@@ -242,14 +248,18 @@ async fn pull_image_volumes(
     sandbox: &rt::PodSandboxConfig,
     secrets: &[Arc<Secret>],
     handler: &str,
-) -> Result<BTreeMap<String, String>, StartError> {
+) -> Result<BTreeMap<String, ImageVolume>, StartError> {
     let mut out = BTreeMap::new();
     for m in c.volume_mounts.iter().flatten() {
         let Some(Source::Image { reference, policy }) = w.mounted.sources.get(&m.name) else { continue };
         let want =
             Want { pod: &w.pod, container: &c.name, image: reference, policy, secrets, sandbox, handler };
-        let r = w.k.images.ensure(&want).await?;
-        out.insert(m.name.clone(), r);
+        let image = w.k.images.ensure(&want).await?;
+        let dir = w
+            .mount_image(&m.name, reference)
+            .await
+            .map_err(|e| StartError::new("CreateContainerConfigError", e))?;
+        out.insert(m.name.clone(), ImageVolume { image, dir });
     }
     Ok(out)
 }
@@ -349,7 +359,7 @@ async fn container_config(
     image_ref: &str,
     user: &ImageUser,
     target: Option<&str>,
-    image_volumes: &BTreeMap<String, String>,
+    image_volumes: &BTreeMap<String, ImageVolume>,
 ) -> Result<rt::ContainerConfig, String> {
     let k = &w.k;
     let pod = &w.pod;
@@ -412,7 +422,7 @@ fn mounts(
     c: &Container,
     env: &Map,
     pod_ips: &[String],
-    image_volumes: &BTreeMap<String, String>,
+    image_volumes: &BTreeMap<String, ImageVolume>,
 ) -> Result<Vec<rt::Mount>, String> {
     let k = &w.k;
     let pod_dir = k.volumes.pod_dir(&w.uid);
@@ -453,9 +463,23 @@ fn mounts(
                 mount.host_path = host.to_string_lossy().into_owned();
             }
             Source::Image { .. } => {
-                let image = image_volumes.get(&m.name).cloned().unwrap_or_default();
-                mount.image = Some(rt::ImageSpec { image, ..Default::default() });
-                mount.image_sub_path = sub;
+                let v =
+                    image_volumes.get(&m.name).ok_or_else(|| format!("no image for volume {:?}", m.name))?;
+                match &v.dir {
+                    Some(d) => {
+                        let path = super::image_volume::inside(d, &sub).ok_or_else(|| {
+                            format!(
+                                "failed to prepare subPath for volumeMount {:?} of container {:?}",
+                                m.name, c.name
+                            )
+                        })?;
+                        mount.host_path = path.to_string_lossy().into_owned();
+                    }
+                    None => {
+                        mount.image = Some(rt::ImageSpec { image: v.image.clone(), ..Default::default() });
+                        mount.image_sub_path = sub;
+                    }
+                }
                 mount.readonly = true;
             }
             Source::Block { .. } => {
