@@ -163,7 +163,8 @@ fn answer(q: &Value) -> Result<Value, String> {
                 old.set_at("metadata.namespace", Value::from(obj.namespace()));
             }
             copy(&mut obj, &old, "metadata.generation");
-            for f in reset(t.r, sub) {
+            // Ownership of these is reset, not their value.
+            for f in reset(t.r, sub).iter().filter(|f| **f != "status.conditions") {
                 restore(&mut obj, &old, f);
             }
             s.prepare_update(&cx, &mut obj, &old);

@@ -38,6 +38,7 @@ mod kit;
 mod list;
 mod networking;
 mod node;
+mod pem;
 mod podspec;
 mod policy;
 mod rbac;

@@ -3,3 +3,4 @@
 pub(crate) mod certificatesigningrequest;
 pub(crate) mod clustertrustbundle;
 pub(crate) mod podcertificaterequest;
+mod podcertificatestatus;

@@ -235,7 +235,7 @@ pub(crate) fn validate_spec(
             );
         }
     }
-    if let Some(c) = s.os("volumeAttributesClassName") {
+    if let Some(c) = s.os("volumeAttributesClassName").filter(|_| !inline) {
         let here = at.c("volumeAttributesClassName");
         if c.is_empty() {
             e.required(&here, "an empty string is disallowed");
