@@ -6,7 +6,17 @@ use crate::kit::*;
 use crate::podspec::gates;
 
 /// Kinds whose finalizers may have any name.
-const LOOSE_FINALIZERS: &[&str] = &["APIService", "CustomResourceDefinition", "PodDisruptionBudget"];
+const LOOSE_FINALIZERS: &[&str] = &[
+    "APIService",
+    "CustomResourceDefinition",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "MutatingWebhookConfiguration",
+    "PodDisruptionBudget",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+];
 
 /// A kind's own hooks with what is common.
 pub(crate) struct Full<S>(pub(crate) S);

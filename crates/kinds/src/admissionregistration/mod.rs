@@ -2,4 +2,5 @@
 
 pub(crate) mod policy;
 pub(crate) mod policybinding;
+mod rules;
 pub(crate) mod webhookconfiguration;
