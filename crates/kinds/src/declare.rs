@@ -7,6 +7,8 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use formats::identifier;
+
 use crate::kit::*;
 use rules::{Constraint, FieldRules, Rule};
 use schema::TypeId;

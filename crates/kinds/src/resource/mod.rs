@@ -5,3 +5,6 @@ pub(crate) mod devicetaintrule;
 pub(crate) mod resourceclaim;
 pub(crate) mod resourceclaimtemplate;
 pub(crate) mod resourceslice;
+mod claim;
+mod slice;
+mod status;
