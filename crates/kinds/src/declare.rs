@@ -307,7 +307,9 @@ fn by_mode(
 pub(crate) fn merge(hand: &mut ErrorList, declared: ErrorList) {
     use meta::field::ErrorType::Invalid;
     // Both count bytes, but not all sentences say so.
-    let same = |a: &str, b: &str| a == b || a.strip_suffix("characters").is_some_and(|a| b.strip_suffix("bytes") == Some(a));
+    let same = |a: &str, b: &str| {
+        a == b || a.strip_suffix("characters").is_some_and(|a| b.strip_suffix("bytes") == Some(a))
+    };
     hand.retain(|h| {
         !declared.iter().any(|d| {
             h.kind == d.kind && h.field == d.field && (h.kind != Invalid || same(&h.detail, &d.detail))

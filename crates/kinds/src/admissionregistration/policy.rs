@@ -169,8 +169,27 @@ fn variable(v: &Value, at: &At<'_>, e: &mut Errs) {
 
 fn is_identifier(n: &str) -> bool {
     const RESERVED: &[&str] = &[
-        "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-        "import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
     ];
     let word = n.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric());
     word && !n.starts_with(|c: char| c.is_ascii_digit()) && !RESERVED.contains(&n)

@@ -8,7 +8,11 @@ pub(crate) struct WebhookConfiguration;
 impl Strategy for WebhookConfiguration {
     fn validate(&self, _cx: &Cx<'_>, o: &Value) -> ErrorList {
         let mut e = Errs::default();
-        validate(o, Rules { no_side_effects: true, known_versions: true, unique: true, ..Rules::default() }, &mut e);
+        validate(
+            o,
+            Rules { no_side_effects: true, known_versions: true, unique: true, ..Rules::default() },
+            &mut e,
+        );
         rules::static_name(o, &mut e);
         e.0
     }
@@ -102,8 +106,11 @@ fn webhook(h: &Value, mutating: bool, r: Rules, at: &At<'_>, e: &mut Errs) {
     }
     rules::choice(h, "failurePolicy", rules::FAILURE, false, at, e);
     rules::choice(h, "matchPolicy", rules::MATCH, false, at, e);
-    let effects: &[&str] =
-        if r.no_side_effects { &["None", "NoneOnDryRun"] } else { &["None", "NoneOnDryRun", "Some", "Unknown"] };
+    let effects: &[&str] = if r.no_side_effects {
+        &["None", "NoneOnDryRun"]
+    } else {
+        &["None", "NoneOnDryRun", "Some", "Unknown"]
+    };
     match h.os("sideEffects") {
         None => e.required(&at.c("sideEffects"), format!("must specify one of {}", effects.join(", "))),
         Some(s) => drop(e.one_of(&at.c("sideEffects"), s, effects)),

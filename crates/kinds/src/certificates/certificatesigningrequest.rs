@@ -1,9 +1,9 @@
 //! CertificateSigningRequests.
 
 use crate::diff::diff;
+use crate::kit::*;
 use crate::{pem, signer};
 use x509_cert::der::Decode as _;
-use crate::kit::*;
 
 pub(crate) struct CertificateSigningRequest;
 
@@ -187,8 +187,7 @@ fn validate(o: &Value, old: Option<&Value>, e: &mut Errs) {
     if usages.is_empty() {
         e.required(&usages_at, "");
     }
-    let (unknown, twice) =
-        (was.iter().any(|u| !USAGES.contains(u)), has_duplicate(was.iter().copied()));
+    let (unknown, twice) = (was.iter().any(|u| !USAGES.contains(u)), has_duplicate(was.iter().copied()));
     for (i, u) in usages.iter().enumerate() {
         if !unknown {
             e.one_of(&usages_at.i(i), u, USAGES);

@@ -1,9 +1,9 @@
 //! ClusterTrustBundles.
 
+use crate::kit::*;
 use crate::{pem, signer};
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::BasicConstraints;
-use crate::kit::*;
 
 pub(crate) struct ClusterTrustBundle;
 

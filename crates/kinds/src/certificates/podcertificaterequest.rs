@@ -1,10 +1,10 @@
 //! PodCertificateRequests.
 
 use super::podcertificatestatus as status;
+use crate::kit::*;
 use crate::signer;
 use base64::Engine as _;
 use x509_cert::der::Decode as _;
-use crate::kit::*;
 
 pub(crate) struct PodCertificateRequest;
 

@@ -31,8 +31,7 @@ pub(super) fn update(o: &Value, old: &Value, now: Timestamp, e: &mut Errs) {
         Some("Issued") => issued(o, old, now, e),
         Some(_) => {
             if !deep_same(s, &json!({"conditions": s.v("conditions")})) {
-                let why =
-                    "non-condition status fields must be empty when denying or failing the PodCertificateRequest";
+                let why = "non-condition status fields must be empty when denying or failing the PodCertificateRequest";
                 e.invalid_omit(&at, why);
             }
         }

@@ -121,7 +121,9 @@ fn rule(r: &Value, at: &At<'_>, e: &mut Errs) {
     for (i, x) in resources.iter().enumerate() {
         let at = resources_at.i(i);
         verbs(x, &at, e);
-        for (f, one, other) in [("apiGroups", "api group", "api groups"), ("resources", "resource", "resources")] {
+        for (f, one, other) in
+            [("apiGroups", "api group", "api groups"), ("resources", "resource", "resources")]
+        {
             let list = x.strs(f);
             if list.is_empty() {
                 e.required(&at.c(f), format!("resource rules must supply at least one {one}"));

@@ -1,7 +1,7 @@
 //! RuntimeClasses.
 
-use crate::podspec::{Opts, affinity, resources, warnings};
 use crate::kit::*;
+use crate::podspec::{Opts, affinity, resources, warnings};
 
 pub(crate) struct RuntimeClass;
 

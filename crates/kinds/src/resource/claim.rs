@@ -21,8 +21,7 @@ impl<'a> Requests<'a> {
     }
     /// A reference to a request, or to an alternative of one: `gpu/small`.
     pub(super) fn reference(&self, name: &str, at: &At<'_>, e: &mut Errs) {
-        const WHY: &str =
-            "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
+        const WHY: &str = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
         let parts: Vec<&str> = name.split('/').collect();
         if parts.len() > 2 {
             return e.invalid(at, name, WHY);
@@ -47,7 +46,14 @@ impl<'a> Requests<'a> {
 const MAX: usize = 32;
 
 /// Items of a list that is not too long; that it is has been declared.
-fn each(v: &Value, f: &str, max: usize, at: &At<'_>, e: &mut Errs, check: &dyn Fn(&Value, &At<'_>, &mut Errs)) {
+fn each(
+    v: &Value,
+    f: &str,
+    max: usize,
+    at: &At<'_>,
+    e: &mut Errs,
+    check: &dyn Fn(&Value, &At<'_>, &mut Errs),
+) {
     let (list, at) = (v.list(f), at.c(f));
     if list.len() <= max {
         for (i, x) in list.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! DeviceTaintRules.
 
 use super::claim;
-use crate::podspec::sources::csi_driver_name;
 use crate::kit::*;
+use crate::podspec::sources::csi_driver_name;
 
 pub(crate) struct DeviceTaintRule;
 

@@ -53,8 +53,7 @@ pub(super) fn update(o: &Value, old: &Value, e: &mut Errs) {
     } else if o.deletion_timestamp().is_some()
         && reserved.iter().any(|r| !was.list("reservedFor").contains(r))
     {
-        let why =
-            "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set";
+        let why = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set";
         e.forbidden(&reserved_at, why);
     }
     let at = at.c("allocation");

@@ -1,7 +1,7 @@
 //! CSINodes.
 
-use crate::podspec::sources::csi_driver_name;
 use crate::kit::*;
+use crate::podspec::sources::csi_driver_name;
 
 pub(crate) struct CSINode;
 

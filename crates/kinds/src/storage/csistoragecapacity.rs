@@ -1,7 +1,7 @@
 //! CSIStorageCapacities.
 
-use crate::podspec::warnings;
 use crate::kit::*;
+use crate::podspec::warnings;
 
 pub(crate) struct CSIStorageCapacity;
 

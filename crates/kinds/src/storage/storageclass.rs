@@ -1,7 +1,7 @@
 //! StorageClasses.
 
-use crate::podspec::warnings;
 use crate::kit::*;
+use crate::podspec::warnings;
 
 pub(crate) struct StorageClass;
 
