@@ -1,6 +1,6 @@
 //! The user's day on a fresh cluster with real containers, driven by stock kubectl, on a test host of its own.
 
-use crate::hosts::Hosts;
+use crate::hosts::{self, Hosts};
 use crate::tour::{AFTER_KILL, Step, TOUR};
 use crate::{images, packages, sh, suite, up};
 use std::path::Path;
@@ -25,7 +25,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let exe = sh::target_dir().join(if release { "release/keelson" } else { "debug/keelson" });
     let mut hosts = Hosts::up(&["n1"])?;
     hosts.keep = args.iter().any(|a| a == "--keep");
-    let dir = Path::new("/tmp/hosts/n1/var/lib/keelson");
+    let dir = &hosts::path("n1", "/var/lib/keelson");
     images::build(&dir.join("images"))?;
     let begun = Instant::now();
     start(&hosts, &exe, dir)?;
@@ -92,7 +92,7 @@ impl Day<'_> {
             .on("n1")
             .args(["timeout", &(s.within + 5).to_string(), "bash", "-c", &script])
             .env("KUBECONFIG", "/var/lib/keelson/admin.kubeconfig")
-            .env("HOME", "/tmp/hosts/n1")
+            .env("HOME", hosts::dir().join("n1"))
             .env("KUBECTL", &self.kubectl)
             .env("IP", &self.ip)
             .env("TOUR", sh::root().join("e2e/tour"))

@@ -1,7 +1,18 @@
 //! Test hosts on this machine (`e2e/hosts`): network, mounts, processes, host name and cgroups of their own.
 
 use crate::sh;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Where the hosts keep their private folders (`HOSTS_DIR`); sets of hosts in different folders live side by side.
+pub fn dir() -> PathBuf {
+    std::env::var_os("HOSTS_DIR").map_or_else(|| PathBuf::from("/tmp/hosts"), PathBuf::from)
+}
+
+/// A path of a host, as this machine sees it.
+pub fn path(host: &str, path: &str) -> PathBuf {
+    dir().join(host).join(Path::new(path).strip_prefix("/").unwrap_or(Path::new(path)))
+}
 
 fn script() -> Command {
     Command::new(sh::root().join("e2e/hosts"))

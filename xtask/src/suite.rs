@@ -2,7 +2,7 @@
 //!
 //! `e2e/known-passing.txt` lists the conformance tests that pass; it only grows (`--bless` adds what newly passed).
 
-use crate::hosts::Hosts;
+use crate::hosts::{self, Hosts};
 use crate::{sh, up};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -121,9 +121,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let exe = if args.iter().any(|a| a == "--debug") { debug_build()? } else { up::build()? };
     let mut hosts = Hosts::up(&["n1", "n2"])?;
     hosts.keep = args.iter().any(|a| a == "--keep");
-    let data = Path::new("/tmp/hosts/n1/var/lib/keelson");
+    let data = &hosts::path("n1", "/var/lib/keelson");
     for n in ["n1", "n2"] {
-        let dir = Path::new("/tmp/hosts").join(n).join("var/lib/keelson/images");
+        let dir = hosts::path(n, "/var/lib/keelson/images");
         crate::images::build(&dir)?;
         link_images(&images, &dir)?;
     }
@@ -186,7 +186,7 @@ pub fn cluster(hosts: &Hosts, exe: &Path, data: &Path) -> Result<(), String> {
     let token = std::fs::read_to_string(data.join("token")).map_err(|e| format!("the join token: {e}"))?;
     sh::step("joining n2");
     let mut agent = hosts.on("n2");
-    let log = std::fs::File::create("/tmp/hosts/n2/agent.log").map_err(|e| e.to_string())?;
+    let log = std::fs::File::create(hosts::path("n2", "agent.log")).map_err(|e| e.to_string())?;
     agent.arg(exe).args(["agent", "--data-dir=/var/lib/keelson", "--token", token.trim(), "--server"]);
     agent.arg(format!("https://{}:6443", hosts.ip("n1")?));
     agent.stdin(Stdio::null()).stdout(log.try_clone().map_err(|e| e.to_string())?).stderr(log);

@@ -1,3 +1,5 @@
+//! The queues of a level: who waits, who is refused, who goes next.
+
 use super::*;
 use serde_json::json;
 
