@@ -4,6 +4,9 @@
 //! gateway 169.254.1.1, resolved by a permanent entry). Every packet of a pod passes the host's IP layer, so service
 //! translation and policies see it, on one node as across nodes, whatever the bridge settings of the host.
 
+/// The protocol number by which routes are known to be keelson's (`ip route show proto 37`).
+pub const ROUTE_PROTOCOL: u8 = 37;
+
 pub mod agent;
 pub mod conf;
 pub mod hostport;

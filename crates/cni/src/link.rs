@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd};
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// The protocol number our routes carry, so that they are told from everybody else's.
-pub const PROTOCOL: RouteProtocol = RouteProtocol::Other(37);
+pub const PROTOCOL: RouteProtocol = RouteProtocol::Other(crate::ROUTE_PROTOCOL);
 
 /// Runs `f` with a netlink connection, inside the network namespace of `netns` when given.
 pub fn with_netlink<T, F>(netns: Option<&File>, f: impl FnOnce(Handle) -> F + Send) -> Result<T, String>

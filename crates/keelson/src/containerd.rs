@@ -153,18 +153,58 @@ pub async fn ensure(p: &Paths, pause_image: &str) -> Result<(), String> {
     ))
 }
 
-/// Ends the runtime that [`ensure`] started on this data directory.
-pub fn stop(p: &Paths) -> Result<(), String> {
+/// Ends every pod that runs on the runtime [`ensure`] started (their networks are taken away by the CNI plugin as
+/// ever), and then the runtime.
+pub async fn stop(p: &Paths) -> Result<(), String> {
+    use cri::Runtime as _;
     let pid_file = p.dir.join("containerd.pid");
     let Ok(pid) = std::fs::read_to_string(&pid_file) else { return Ok(()) };
     let Ok(pid) = pid.trim().parse::<i32>() else { return Ok(()) };
     let cmd = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    if String::from_utf8_lossy(&cmd).contains("containerd")
-        && let Some(pid) = rustix::process::Pid::from_raw(pid)
+    if let Some(process) = rustix::process::Pid::from_raw(pid)
+        && String::from_utf8_lossy(&cmd).contains("containerd")
     {
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(|e| e.to_string())?;
+        let remote =
+            cri::Remote::new(&p.endpoint(), "", Duration::from_secs(60)).map_err(|e| e.to_string())?;
+        let list = remote.list_pod_sandbox(cri::v1::ListPodSandboxRequest::default());
+        for pod in list.await.map_err(|e| e.to_string())?.items {
+            // Removing stops what runs in it first.
+            let stop = cri::v1::StopPodSandboxRequest { pod_sandbox_id: pod.id.clone() };
+            let remove = cri::v1::RemovePodSandboxRequest { pod_sandbox_id: pod.id.clone() };
+            let done = match remote.stop_pod_sandbox(stop).await {
+                Ok(_) => remote.remove_pod_sandbox(remove).await.map(drop),
+                Err(e) => Err(e),
+            };
+            if let Err(e) = done {
+                tracing::warn!(sandbox = pod.id, "cannot end a pod: {e}");
+            }
+        }
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).map_err(|e| e.to_string())?;
+        for _ in 0..200 {
+            if rustix::process::test_kill_process(process).is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
     std::fs::remove_file(pid_file).map_err(|e| e.to_string())
+}
+
+/// Unmounts what is mounted below a folder, the deepest first.
+pub fn unmount_below(dir: &Path) {
+    let Ok(dir) = dir.canonicalize() else { return };
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mut points: Vec<&str> = mounts
+        .lines()
+        .filter_map(|l| l.split(' ').nth(1))
+        .filter(|m| Path::new(m).starts_with(&dir) && Path::new(m) != dir)
+        .collect();
+    points.sort_by_key(|m| std::cmp::Reverse(m.len()));
+    for m in points {
+        if let Err(e) = rustix::mount::unmount(m, rustix::mount::UnmountFlags::DETACH) {
+            tracing::warn!(mount = m, "cannot unmount: {e}");
+        }
+    }
 }
 
 /// Imports the image archives of `dir` that were not imported before (by size and time), through containerd's `ctr`.

@@ -165,8 +165,33 @@ pub async fn wait_ready(c: &Client, name: &str) {
     }
 }
 
-/// Ends containers and runtime of a data directory whose server has ended.
+/// Ends containers and runtime of a data directory whose server has ended, lets go of its volumes, and takes away the
+/// rules, routes and addresses of the pod network.
 pub async fn stop_containers(c: &Common) -> Result<(), String> {
     let paths = containerd::Paths::new(&c.data_dir);
-    containerd::stop(&paths)
+    containerd::stop(&paths).await?;
+    containerd::unmount_below(&c.data_dir);
+    let run = async |program: &str, args: &[&str]| {
+        let out = tokio::process::Command::new(program).args(args).output().await;
+        // A program or a rule that is not there leaves nothing to take away.
+        out.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    };
+    for table in run("nft", &["list", "tables"]).await.lines() {
+        if let ["table", family, name] = table.split(' ').collect::<Vec<_>>()[..]
+            && name.starts_with("keelson-")
+        {
+            run("nft", &["delete", "table", family, name]).await;
+        }
+    }
+    let protocol = cni::ROUTE_PROTOCOL.to_string();
+    for route in run("ip", &["-4", "route", "show", "proto", &protocol]).await.lines() {
+        let mut words = route.split_whitespace();
+        if words.any(|w| w == "src")
+            && let Some(source) = words.next()
+        {
+            run("ip", &["address", "delete", &format!("{source}/32"), "dev", "lo"]).await;
+        }
+    }
+    run("ip", &["-4", "route", "flush", "proto", &protocol]).await;
+    Ok(())
 }
