@@ -13,36 +13,69 @@ mod up;
 
 use std::process::ExitCode;
 
-type Command = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
+/// Name, flags (those with `=` take a value), what it does, and the doing.
+type Command = (&'static str, &'static [&'static str], &'static str, fn(&[String]) -> Result<(), String>);
 
 const COMMANDS: &[Command] = &[
     (
         "up",
+        &["--data-dir="],
         "build keelson, install what it needs, bring up a cluster on this machine   [--data-dir DIR]",
         up::up,
     ),
     (
         "down",
+        &["--data-dir="],
         "stop that cluster and its containers; its data stays                        [--data-dir DIR]",
         up::down,
     ),
-    ("test", "formatting, lints, tidy, unit and integration tests, the fast end-to-end part", test::run),
-    ("tidy", "check layers, purity, file sizes and headers", tidy::run),
-    ("images", "build the demo and pause images into DIR", images::run),
-    ("e2e", "the user's day on a fresh cluster with real containers                      [--keep]", e2e::run),
+    ("test", &[], "formatting, lints, tidy, unit and integration tests, the fast end-to-end part", test::run),
+    ("tidy", &[], "check layers, purity, file sizes and headers", tidy::run),
+    ("images", &[], "build the demo and pause images into DIR", images::run),
+    (
+        "e2e",
+        &["--keep", "--release"],
+        "the user's day on a fresh cluster with real containers            [--keep] [--release]",
+        e2e::run,
+    ),
     (
         "conformance",
-        "a part of upstream's suite on test hosts, against the known-passing list    [FOCUS]",
+        &["--keep", "--debug", "--serial", "--bless", "--sample", "--procs="],
+        "a part of upstream's suite on two test hosts, against the known-passing list
+               [FOCUS] [--serial] [--sample: the fast part that CI runs] [--procs N] [--bless] [--keep] [--debug]",
         suite::run,
     ),
 ];
 
+/// `--flag=value` becomes two words; a flag that the command does not have is an error.
+fn words(args: &[String], flags: &[&str]) -> Result<Vec<String>, String> {
+    let mut out = Vec::new();
+    let mut it = args.iter();
+    while let Some(a) = it.next() {
+        if !a.starts_with("--") {
+            out.push(a.clone());
+            continue;
+        }
+        let (name, value) = a.split_once('=').map_or((a.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
+        if flags.iter().any(|f| f.strip_suffix('=') == Some(name)) {
+            let value =
+                value.or_else(|| it.next().cloned()).ok_or_else(|| format!("{name} needs a value"))?;
+            out.extend([name.to_owned(), value]);
+        } else if flags.contains(&name) && value.is_none() {
+            out.push(name.to_owned());
+        } else {
+            return Err(format!("unknown flag: {a}"));
+        }
+    }
+    Ok(out)
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let name = args.first().map_or("", String::as_str);
-    let Some((_, _, run)) = COMMANDS.iter().find(|(n, _, _)| *n == name) else {
+    let Some((_, flags, _, run)) = COMMANDS.iter().find(|(n, ..)| *n == name) else {
         eprintln!("usage: cargo xtask COMMAND\n");
-        for (n, what, _) in COMMANDS {
+        for (n, _, what, _) in COMMANDS {
             eprintln!("  {n:12} {what}");
         }
         return if matches!(name, "" | "help" | "--help" | "-h") {
@@ -51,11 +84,26 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         };
     };
-    match run(&args[1..]) {
+    match words(&args[1..], flags).and_then(|a| run(&a)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("\nxtask {name}: {e}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn flags_are_known() {
+        let words = |a: &[&str]| {
+            super::words(&a.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>(), &["--dir=", "--keep"])
+        };
+        assert_eq!(words(&["--dir=/x", "a", "--keep"]).unwrap(), ["--dir", "/x", "a", "--keep"]);
+        assert_eq!(words(&["--dir", "/x"]).unwrap(), ["--dir", "/x"]);
+        for bad in [&["--dir"][..], &["--keep=1"], &["--other"]] {
+            assert!(words(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -106,7 +106,10 @@ pub fn kubectl() -> Result<PathBuf, String> {
 }
 
 pub fn run(args: &[String]) -> Result<(), String> {
-    let focus = args.iter().find(|a| !a.starts_with("--"));
+    let procs = sh::flag(args, "--procs").unwrap_or("8");
+    let flags = ["--procs", procs];
+    let focus = args.iter().find(|a| !a.starts_with("--") && !flags.contains(&a.as_str()));
+    let sample = args.iter().any(|a| a == "--sample");
     let serial = args.iter().any(|a| a == "--serial");
     let known_path = sh::root().join("e2e/known-passing.txt");
     let known: BTreeSet<String> =
@@ -131,7 +134,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let report = sh::target_dir().join("conformance");
     let _ = std::fs::remove_dir_all(&report);
     std::fs::create_dir_all(&report).map_err(|e| e.to_string())?;
-    let focus = focus.map_or(".*", String::as_str);
+    let focus = if sample { sample_focus()? } else { focus.map_or(".*", String::as_str).to_owned() };
     let mut c = hosts.on("n1");
     c.env("KUBECONFIG", "/var/lib/keelson/admin.kubeconfig")
         .arg(ginkgo)
@@ -140,7 +143,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         c.args(["--procs=1", &format!("--focus=({focus}).*\\[Serial\\].*\\[Conformance\\]|\\[Serial\\].*({focus}).*\\[Conformance\\]|\\[Conformance\\].*\\[Serial\\]")]);
     } else {
         c.args([
-            "--procs=4",
+            &format!("--procs={procs}"),
             &format!("--focus=({focus}).*\\[Conformance\\]|\\[Conformance\\].*({focus})"),
             "--skip=\\[Serial\\]",
         ]);
@@ -157,6 +160,25 @@ pub fn run(args: &[String]) -> Result<(), String> {
     sh::step(&format!("running; the log is {}", report.join("e2e.log").display()));
     let _ = c.stdout(log.try_clone().map_err(|e| e.to_string())?).stderr(log).status();
     judge(&report, &known, &known_path, args.iter().any(|a| a == "--bless"))
+}
+
+/// The names of `e2e/sample.txt`, as an expression.
+fn sample_focus() -> Result<String, String> {
+    let path = sh::root().join("e2e/sample.txt");
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let names: Vec<String> = text.lines().filter(|l| !l.is_empty()).map(escape).collect();
+    Ok(names.join("|"))
+}
+
+/// A literal text as a regular expression.
+fn escape(text: &str) -> String {
+    text.chars().fold(String::new(), |mut s, c| {
+        if !c.is_alphanumeric() && c != ' ' {
+            s.push('\\');
+        }
+        s.push(c);
+        s
+    })
 }
 
 fn debug_build() -> Result<PathBuf, String> {

@@ -153,6 +153,28 @@ pub async fn ensure(p: &Paths, pause_image: &str) -> Result<(), String> {
     ))
 }
 
+/// Whether somebody else's runtime answers; within ten seconds, since both may just be starting.
+pub async fn check(endpoint: &str) -> Result<(), String> {
+    use cri::Runtime as _;
+    let remote = cri::Remote::new(endpoint, "", Duration::from_secs(5)).map_err(|e| e.to_string())?;
+    let mut last = String::new();
+    for _ in 0..20 {
+        let asked = cri::v1::VersionRequest { version: "v1".to_owned() };
+        match remote.version(asked).await {
+            Ok(v) => {
+                tracing::info!(name = v.runtime_name, version = v.runtime_version, "the container runtime");
+                return Ok(());
+            }
+            Err(e) => last = e.to_string(),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Err(format!(
+        "the container runtime at {endpoint} does not answer: {last}; start it, or leave --container-runtime-endpoint \
+         out to have keelson run containerd itself"
+    ))
+}
+
 /// Ends every pod that runs on the runtime [`ensure`] started (their networks are taken away by the CNI plugin as
 /// ever), and then the runtime.
 pub async fn stop(p: &Paths) -> Result<(), String> {

@@ -62,6 +62,8 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
             notify.status("importing images");
             let n = containerd::import_images(&paths, &c.data_dir.join("images")).await?;
             tracing::info!(archives = n, "images imported");
+        } else if let Some(endpoint) = &c.container_runtime_endpoint {
+            containerd::check(endpoint).await?;
         }
     }
     let network = cni::Config {
