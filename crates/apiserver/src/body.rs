@@ -72,8 +72,11 @@ pub fn decode_builtin(
     let mut d = match format {
         Format::Json => schema::json::decode(bytes, ty).map_err(|e| undecodable(want, bytes, &e.0))?,
         Format::Yaml => {
-            let v = schema::yaml::parse(bytes).map_err(|e| undecodable(want, bytes, &e.0))?;
-            schema::json::canonicalize(v, ty).map_err(|e| undecodable(want, bytes, &e.0))?
+            let y = schema::yaml::decode(bytes).map_err(|e| undecodable(want, bytes, &e.0))?;
+            let mut d =
+                schema::json::canonicalize(y.value, ty).map_err(|e| undecodable(want, bytes, &e.0))?;
+            d.strict.splice(0..0, y.strict);
+            d
         }
         Format::Proto => {
             let bad = |e: schema::DecodeError| Status::bad_request(e.0);
@@ -113,8 +116,7 @@ pub fn decode_object(
         Codec::Custom(_) => {
             let format = negotiate::body_format(headers, false)?;
             let d = if format == Format::Yaml {
-                let value = schema::yaml::parse(bytes).map_err(|e| undecodable(&want, bytes, &e.0))?;
-                schema::Decoded { value, strict: Vec::new() }
+                schema::yaml::decode(bytes).map_err(|e| undecodable(&want, bytes, &e.0))?
             } else {
                 schema::json::decode_untyped(bytes).map_err(|e| undecodable(&want, bytes, &e.0))?
             };

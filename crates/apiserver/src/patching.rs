@@ -65,8 +65,9 @@ impl Patch {
     pub fn parse(kind: Kind, input: &[u8]) -> Result<Self> {
         let bad = |why: String| -> Failure { Status::bad_request(why).into() };
         if kind == Kind::Apply {
-            let body = schema::yaml::parse(input).map_err(|e| bad(format!("error decoding patch: {e}")))?;
-            return Ok(Self { kind, body, strict: Vec::new() });
+            let d = schema::yaml::decode(input).map_err(|e| bad(format!("error decoding patch: {e}")))?;
+            let strict = d.strict.iter().map(|e| format!("error converting YAML to JSON: {e}")).collect();
+            return Ok(Self { kind, body: d.value, strict });
         }
         let d = schema::json::decode_untyped(input).map_err(|_| bad("invalid JSON patch".into()))?;
         let ok = match kind {
@@ -142,6 +143,15 @@ pub fn patched(cx: &Cx, u: &Update<'_>, p: &Patch, old: Option<&Value>) -> Resul
         (Kind::Apply, old) => {
             let manager = &u.opts.field_manager;
             let merged = managed::apply(cx, u.sub, old, &p.body, manager, u.opts.force.unwrap_or(false))?;
+            match (u.opts.field_validation, p.strict.first()) {
+                (FieldValidation::Strict, Some(e)) => {
+                    return Err(Status::bad_request(format!("error strict decoding patch: {e}")).into());
+                }
+                (FieldValidation::Warn, Some(_)) => {
+                    report_strict(cx, p.strict.clone(), FieldValidation::Warn, None)?;
+                }
+                _ => {}
+            }
             decode(cx, p, merged, FieldValidation::Ignore)?
         }
         (_, None) => return Err(cx.not_found(u.name)),

@@ -90,7 +90,8 @@ pub fn for_update(cx: &Cx, sub: &str, obj: &mut Value, old: &Value) {
     copy(obj, old, "metadata.generation");
     match &info.codec {
         Codec::Builtin(_) => {
-            for f in info.reset_fields(sub) {
+            // Conditions of signing requests are reset for ownership only: their strategy says which may change.
+            for f in info.reset_fields(sub).iter().filter(|f| *f != "status.conditions") {
                 restore(obj, old, f);
             }
             kinds::strategy(&info.gvr.group, &info.gvr.resource).prepare_update(&cx.kinds_cx(sub), obj, old);

@@ -41,6 +41,8 @@ pub struct RuntimeConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortMapping {
+    /// 0 (and then left out by runtimes) for a port that is declared but not mapped.
+    #[serde(default)]
     pub host_port: u16,
     pub container_port: u16,
     #[serde(default)]
@@ -119,4 +121,31 @@ pub fn result(
         "routes": [{"dst": "0.0.0.0/0", "gw": crate::link::GATEWAY.to_string()}],
         "dns": {},
     })
+}
+
+impl NetConf {
+    /// Decodes what a runtime hands over. Ports that are declared but not mapped are dropped.
+    pub fn parse(input: &[u8]) -> serde_json::Result<Self> {
+        let mut conf: Self = serde_json::from_slice(input)?;
+        conf.runtime_config.port_mappings.retain(|p| p.host_port != 0);
+        Ok(conf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// containerd leaves `hostPort` out of a port whose number on the host is zero, and gives one with `hostIP`.
+    #[test]
+    fn ports_without_a_host_port_are_no_mappings() {
+        let conf = NetConf::parse(
+            br#"{"cniVersion": "1.0.0", "name": "n", "type": "keelson-cni", "runtimeConfig": {"portMappings": [
+                {"containerPort": 21017, "protocol": "tcp", "hostIP": "10.0.0.1"},
+                {"hostPort": 80, "containerPort": 8080, "protocol": "tcp"}]}}"#,
+        )
+        .unwrap();
+        let ports: Vec<u16> = conf.runtime_config.port_mappings.iter().map(|p| p.host_port).collect();
+        assert_eq!(ports, [80]);
+    }
 }

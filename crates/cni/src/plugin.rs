@@ -49,8 +49,8 @@ fn answer(call: &Call) -> Result<String, Error> {
         .take(MAX_INPUT)
         .read_to_end(&mut input)
         .map_err(|e| Error::new(5, "reading the configuration", e))?;
-    let conf: NetConf = serde_json::from_slice(&input)
-        .map_err(|e| Error::new(DECODE, "decoding the network configuration", e))?;
+    let conf =
+        NetConf::parse(&input).map_err(|e| Error::new(DECODE, "decoding the network configuration", e))?;
     if !VERSIONS.contains(&conf.cni_version.as_str()) {
         let details = format!("{:?}; supported: {}", conf.cni_version, VERSIONS.join(", "));
         return Err(Error::new(BAD_VERSION, "incompatible CNI version", details));

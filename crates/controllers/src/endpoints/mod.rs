@@ -47,8 +47,8 @@ pub async fn run(ctx: Ctx) {
         }
     }
     crate::util::wake::forward(&rt, me.endpoints.raw(), &queue, |e| match e {
-        client::Event::Added(_) => Vec::new(),
-        _ => vec![e.key()],
+        client::Event::Deleted(_) => vec![e.key()],
+        _ => Vec::new(),
     });
     let me = Arc::new(me);
     run_workers(&rt, me.ctx.name, WORKERS, &queue, move |key| {

@@ -2,8 +2,13 @@
 
 use crate::kit::*;
 use crate::{pem, signer};
-use x509_cert::der::Decode as _;
+use x509_cert::der::asn1::{AnyRef, BitStringRef, ContextSpecific, IntRef};
+use x509_cert::der::oid::AssociatedOid as _;
+use x509_cert::der::{Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _};
+use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::BasicConstraints;
+use x509_cert::name::RdnSequence;
+use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 pub(crate) struct ClusterTrustBundle;
 
@@ -86,12 +91,70 @@ fn problem(b: &pem::Block) -> Option<String> {
     if b.has_headers {
         return Some("has PEM block headers".to_owned());
     }
-    let Ok(cert) = x509_cert::Certificate::from_der(&b.der) else {
-        return Some("does not parse as X.509".to_owned());
-    };
-    match cert.tbs_certificate.get::<BasicConstraints>() {
-        Ok(Some((_, c))) if c.ca => None,
-        Ok(_) => Some("does not have the CA bit set".to_owned()),
+    match is_authority(&b.der) {
+        Ok(true) => None,
+        Ok(false) => Some("does not have the CA bit set".to_owned()),
         Err(_) => Some("does not parse as X.509".to_owned()),
+    }
+}
+
+/// Whether a certificate says that it is an authority's. Dates are not looked at: Go writes and reads years that no
+/// decoder of times takes (year 1 where none was given).
+fn is_authority(der: &[u8]) -> x509_cert::der::Result<bool> {
+    let mut reader = SliceReader::new(der)?;
+    let ca = reader.sequence(|cert| {
+        let ca = cert.sequence(|tbs| {
+            let tag = TagNumber::N0;
+            ContextSpecific::<AnyRef<'_>>::decode_explicit(tbs, tag)?;
+            IntRef::decode(tbs)?;
+            AlgorithmIdentifierRef::decode(tbs)?;
+            RdnSequence::decode(tbs)?;
+            tbs.sequence(|v| {
+                AnyRef::decode(v)?;
+                AnyRef::decode(v).map(drop)
+            })?;
+            RdnSequence::decode(tbs)?;
+            SubjectPublicKeyInfoRef::decode(tbs)?;
+            let mut ca = false;
+            while !tbs.is_finished() {
+                let field = AnyRef::decode(tbs)?;
+                if field.tag() == (Tag::ContextSpecific { constructed: true, number: TagNumber::N3 }) {
+                    for e in Extensions::from_der(field.value())? {
+                        if e.extn_id == BasicConstraints::OID {
+                            ca = BasicConstraints::from_der(e.extn_value.as_bytes())?.ca;
+                        }
+                    }
+                }
+            }
+            Ok(ca)
+        })?;
+        AlgorithmIdentifierRef::decode(cert)?;
+        BitStringRef::decode(cert)?;
+        Ok(ca)
+    })?;
+    reader.finish(ca)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+
+    /// Made by Go without dates: they are year 1, as in upstream's own suite.
+    #[test]
+    fn certificates_of_year_1_are_read() {
+        let read =
+            |s| super::is_authority(&base64::engine::general_purpose::STANDARD.decode(s).unwrap()).ok();
+        let (ca, leaf) = (
+            "MIH8MIGvoAMCAQICAQAwBQYDK2VwMAwxCjAIBgNVBAMTAXIwIhgPMDAwMTAxMDEwMDAwMDBaGA8wMDAxMDEwMTAwMD\
+         AwMFowDDEKMAgGA1UEAxMBcjAqMAUGAytlcAMhACCJETluvAiWU2N6kYoc9nMrEQfxg6hxoJNaXdyo4Ur6ozIwMDAP\
+         BgNVHRMBAf8EBTADAQH/MB0GA1UdDgQWBBTClP79Hf2x329+UcqcgApe+SC7BzAFBgMrZXADQQCd19TKqAeT6cY4nY\
+         QUWUmjE/dpLM1InNf6LV9izuLwOkoqoBOVt43nPG5zgrnoOD18VdIS6oRgjGpir7WhXJ0A",
+            "MIHaMIGNoAMCAQICAQAwBQYDK2VwMAwxCjAIBgNVBAMTAXIwIhgPMDAwMTAxMDEwMDAwMDBaGA8wMDAxMDEwMTAwMD\
+         AwMFowDDEKMAgGA1UEAxMBcjAqMAUGAytlcAMhACCJETluvAiWU2N6kYoc9nMrEQfxg6hxoJNaXdyo4Ur6oxAwDjAM\
+         BgNVHRMBAf8EAjAAMAUGAytlcANBALg9tE5NyzcpFGdGbJ/lDzwyNEA7IWH0LuXLT9fcGYiZPRcpr8IYMw/np+/UV4\
+         PrL0V1G1W8YMtTu8Gf+wGC/QU=",
+        );
+        assert_eq!((read(ca), read(leaf)), (Some(true), Some(false)));
+        assert_eq!(read(&ca[..40]), None);
     }
 }
