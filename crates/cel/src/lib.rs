@@ -1,0 +1,41 @@
+//! CEL as Kubernetes uses it: parser, macros, type checker, static and run-time cost, evaluator, and the libraries of
+//! Kubernetes 1.37. Nothing here knows what an expression is for, but for [`crd`] and [`policy`].
+
+mod ast;
+pub mod authorizer;
+mod call;
+mod check;
+mod convert;
+pub mod cost;
+mod decls;
+mod env;
+mod eval;
+pub mod formats;
+pub mod json;
+mod lex;
+mod lists;
+mod macros;
+mod math;
+mod net;
+mod parse;
+mod regexes;
+mod runcost;
+mod semver;
+mod source;
+mod text;
+mod time;
+mod types;
+mod url;
+mod validate;
+pub mod value;
+
+pub use ast::{Ast, Expr, Kind};
+pub use check::Checked;
+pub use env::{Env, Program, Variables};
+pub use eval::{ErrorKind, Eval, EvalError, Limits, PER_CALL_LIMIT};
+pub use source::{Issue, Issues};
+pub use types::{Provider, Type};
+pub use value::Value;
+
+#[cfg(test)]
+mod tests;
