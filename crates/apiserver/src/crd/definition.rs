@@ -48,6 +48,8 @@ pub struct Version {
     pub api_version: String,
     pub served: bool,
     pub schema: Schema,
+    /// The validation rules of the schema, if there are any.
+    pub rules: Option<cel::crd::Rules>,
     /// The same as the schema of a whole object, with metadata: what patches and managed fields go by.
     pub rooted: Schema,
     /// The schema as the definition has it.
@@ -198,6 +200,7 @@ impl Version {
             status: v.at("subresources.status").is_some(),
             columns: columns(v.array_at("additionalPrinterColumns")),
             warning: v.bool_at("deprecated").then(|| deprecation(v, group, kind, all)),
+            rules: cel::crd::Rules::compile(&schema),
             rooted: Schema { embedded: true, ..schema.clone() },
             name,
             schema,

@@ -8,11 +8,21 @@ use crate::{Failure, Result};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kinds::Cx;
+use meta::field::ErrorType;
 use meta::object::ObjectExt;
 use meta::time::{Timestamp, human_duration};
 use meta::{ErrorList, FieldError, Path, Status, Value};
 use schema::Node;
 use std::sync::Arc;
+
+/// Errors after which rules are not asked: they may not even understand the object.
+const BLOCKING: [ErrorType; 5] = [
+    ErrorType::NotSupported,
+    ErrorType::Required,
+    ErrorType::TooLong,
+    ErrorType::TooMany,
+    ErrorType::TypeInvalid,
+];
 
 pub struct Served {
     def: Arc<Definition>,
@@ -133,6 +143,19 @@ impl CustomResource for Served {
         }
         if !status {
             v.schema.validate_embedded(obj, &mut errors);
+        }
+        if let Some(rules) = &v.rules {
+            if errors.iter().any(|e| BLOCKING.contains(&e.kind)) {
+                let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+                errors.push(FieldError::new(
+                    ErrorType::Invalid,
+                    &Path::root(),
+                    Some("\"null\"".to_owned()),
+                    why,
+                ));
+            } else {
+                errors.extend(rules.validate(&v.schema, obj, old, &mut Vec::new()));
+            }
         }
         errors
     }

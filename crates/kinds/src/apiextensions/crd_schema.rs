@@ -41,6 +41,11 @@ pub(super) fn check(raw: &Value, path: &Path, status: bool) -> ErrorList {
         }
     }
     walk(raw, path, Place::Root, &mut errors);
+    if errors.is_empty()
+        && let Ok(s) = Schema::parse(raw)
+    {
+        errors = cel::crd::check(&s, path);
+    }
     let mut unique = ErrorList::with_capacity(errors.len());
     for e in errors {
         if !unique.contains(&e) {
