@@ -1,5 +1,6 @@
 //! The project's automation. `cargo xtask` alone lists the commands.
 
+mod bench;
 mod e2e;
 mod hosts;
 mod images;
@@ -44,6 +45,13 @@ const COMMANDS: &[Command] = &[
         "a part of upstream's suite on two test hosts, against the known-passing list
                [FOCUS] [--serial] [--sample: the fast part that CI runs] [--procs N] [--bless] [--keep] [--debug]",
         suite::run,
+    ),
+    (
+        "bench",
+        &["--quick", "--large", "--write", "--repeats="],
+        "ours and upstream's in turn: speed, CPU and memory of each row
+               [ROW...] [--quick] [--large: 50,000 pods, 5,000 nodes] [--repeats N] [--write: docs/benchmarks.md]",
+        bench::run,
     ),
 ];
 

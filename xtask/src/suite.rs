@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const VERSION: &str = "1.37.2";
+const ETCD: &str = "v3.7.3";
 
 /// Where built binaries and images are kept between runs, outside the checkout.
 pub fn cache() -> PathBuf {
@@ -71,7 +72,7 @@ fn module(go: &Path) -> Result<PathBuf, String> {
     }
     text.push_str(")\n");
     std::fs::write(dir.join("go.mod"), text).map_err(|e| e.to_string())?;
-    let tools = "//go:build tools\npackage suite\nimport (\n_ \"k8s.io/kubernetes/test/e2e\"\n_ \"github.com/onsi/ginkgo/v2/ginkgo\"\n_ \"k8s.io/kubernetes/cmd/kubectl\"\n)\n";
+    let tools = "//go:build tools\npackage suite\nimport (\n_ \"k8s.io/kubernetes/test/e2e\"\n_ \"github.com/onsi/ginkgo/v2/ginkgo\"\n_ \"k8s.io/kubernetes/cmd/kubectl\"\n_ \"k8s.io/kubernetes/cmd/kube-apiserver\"\n_ \"k8s.io/kubernetes/cmd/kube-controller-manager\"\n_ \"k8s.io/kubernetes/cmd/kube-scheduler\"\n)\n";
     std::fs::write(dir.join("tools.go"), tools).map_err(|e| e.to_string())?;
     let _ =
         sh::output(Command::new(go).current_dir(&dir).env("GOFLAGS", "-mod=mod").args(["mod", "tidy", "-e"]));
@@ -98,6 +99,43 @@ fn build(name: &str, args: &[&str]) -> Result<PathBuf, String> {
         .args(["-ldflags", &ld, "-o"]);
     sh::run(c.arg(&exe).args(rest))?;
     Ok(exe)
+}
+
+/// What upstream's clusters run, built beside the suite.
+const PEERS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// Where a built binary of upstream's lies.
+pub fn bin(name: &str) -> PathBuf {
+    cache().join("bin").join(name)
+}
+
+/// Upstream's control plane and its etcd, for the benchmarks: built from their Go modules once.
+pub fn peers() -> Result<(), String> {
+    for c in PEERS {
+        build(c, &["build", &format!("k8s.io/kubernetes/cmd/{c}")])?;
+    }
+    let exe = bin("etcd");
+    if exe.is_file() {
+        return Ok(());
+    }
+    sh::step("building upstream's etcd from its Go module (once)");
+    let (go, dir) = (go()?, cache().join("mod-etcd"));
+    std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+    let module = "go.etcd.io/etcd/server/v3";
+    let files = [
+        ("go.mod", format!("module peer\ngo 1.26\nrequire {module} {ETCD}\n")),
+        ("tools.go", format!("//go:build tools\npackage peer\nimport _ \"{module}\"\n")),
+    ];
+    for (name, text) in files {
+        std::fs::write(dir.join(name), text).map_err(|e| e.to_string())?;
+    }
+    let cmd = |args: &[&str]| {
+        let mut c = Command::new(&go);
+        c.current_dir(&dir).env("GOFLAGS", "-mod=mod").env("CGO_ENABLED", "0").args(args);
+        c
+    };
+    let _ = sh::output(&mut cmd(&["mod", "tidy", "-e"]));
+    sh::run(cmd(&["build", "-ldflags", "-s -w", "-o"]).arg(&exe).arg(module))
 }
 
 /// Stock kubectl, built from its Go module.

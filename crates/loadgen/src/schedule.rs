@@ -1,0 +1,131 @@
+//! Scheduling: simulated nodes (plain API objects), then pods; over when the last one has a node.
+
+use crate::Args;
+use crate::net::{Call, Conn, Target};
+use crate::objects::{JSON, pod_json};
+use crate::stat::Span;
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+fn node(i: u64) -> Value {
+    let name = format!("sim-{i:05}");
+    let size = json!({"cpu": "64", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"});
+    json!({"apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux",
+            "topology.kubernetes.io/zone": format!("zone-{}", i % 3)}},
+        "status": {"capacity": size, "allocatable": size,
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Simulated", "message": "",
+                "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
+}
+
+fn pod(run: &str, kind: &str, i: u64) -> Value {
+    let mut p = pod_json("default", &format!("{run}-{i}"), run);
+    p["spec"]["schedulerName"] = "default-scheduler".into();
+    let selector = json!({"matchLabels": {"mark": run}});
+    match kind {
+        "spread" => {
+            p["spec"]["topologySpreadConstraints"] = json!([{"maxSkew": 5, "topologyKey": "topology.kubernetes.io/zone",
+                "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector}]);
+        }
+        "affinity" => {
+            p["spec"]["affinity"] = json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 100, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}}]}});
+        }
+        _ => {}
+    }
+    p
+}
+
+async fn post(conn: &mut Conn, path: &str, v: &Value) -> Result<(), String> {
+    let body = v.to_string().into();
+    conn.call(Call { method: Method::POST, path, content: JSON, accept: JSON, body }).await.map(drop)
+}
+
+/// Does `n` things with some connections.
+async fn each<F, G>(target: &Target, n: u64, work: F) -> Result<(), String>
+where
+    F: Fn(Conn, u64) -> G + Clone + Send + Sync + 'static,
+    G: Future<Output = Result<(), String>> + Send,
+{
+    let next = Arc::new(AtomicU64::new(0));
+    let mut tasks = Vec::new();
+    for _ in 0..32 {
+        let conn = target.connect().await?;
+        let (next, work) = (next.clone(), work.clone());
+        tasks.push(tokio::spawn(async move {
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= n {
+                    return Ok::<_, String>(());
+                }
+                work(conn.clone(), i).await?;
+            }
+        }));
+    }
+    for t in tasks {
+        t.await.map_err(|e| e.to_string())??;
+    }
+    Ok(())
+}
+
+pub async fn run(args: &Args) -> Result<Value, String> {
+    let target = Target::kubeconfig(args.text("kubeconfig")?)?;
+    let (nodes, pods) = (args.number("nodes", 0)?, args.number("pods", 1000)?);
+    let kind = args.or("kind", "plain").to_owned();
+    let run = args.or("run", "run").to_owned();
+    let limit = Duration::from_secs(args.number("timeout", 300)?);
+    each(&target, nodes, |mut conn, i| async move {
+        post(&mut conn, "/api/v1/nodes", &node(i)).await?;
+        // A new node is tainted until a controller has seen it; none looks after these.
+        let path = format!("/api/v1/nodes/sim-{i:05}");
+        let (content, body) = ("application/merge-patch+json", r#"{"spec":{"taints":null}}"#.into());
+        conn.call(Call { method: Method::PATCH, path: &path, content, accept: JSON, body }).await.map(drop)
+    })
+    .await?;
+    let mut conn = target.connect().await?;
+    let selector = format!("labelSelector=mark%3D{run}&fieldSelector=spec.nodeName%21%3D");
+    let list = conn.call(Call::get(&format!("/api/v1/pods?{selector}"), JSON)).await?;
+    let list: Value = serde_json::from_slice(&list).map_err(|e| e.to_string())?;
+    let rv = list["metadata"]["resourceVersion"].as_str().unwrap_or("0");
+    let path = format!("/api/v1/pods?watch=1&resourceVersion={rv}&{selector}");
+    let mut bound = conn.start(Call::get(&path, JSON)).await?.into_body();
+    // The scheduler hears of the nodes first.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let span = Span::start(&args.pids());
+    let seen = tokio::spawn(async move {
+        let (mut n, key) = (0, b"{\"type\":\"ADDED\"");
+        let mut line = Vec::new();
+        while n < pods {
+            let Some(Ok(frame)) = bound.frame().await else {
+                return Err(format!("the watch ended after {n} pods"));
+            };
+            for b in frame.data_ref().into_iter().flatten() {
+                if *b == b'\n' {
+                    n += u64::from(line.starts_with(key));
+                    line.clear();
+                } else if line.len() < key.len() {
+                    line.push(*b);
+                }
+            }
+        }
+        Ok(())
+    });
+    each(&target, pods, move |mut conn, i| {
+        let p = pod(&run, &kind, i);
+        async move { post(&mut conn, "/api/v1/namespaces/default/pods", &p).await }
+    })
+    .await?;
+    let created = span.seconds();
+    let seen = tokio::time::timeout(limit, seen).await.map_err(|_| "not all pods were scheduled in time")?;
+    seen.map_err(|e| e.to_string())??;
+    let mut v = span.end(pods, Vec::new());
+    v["created_seconds"] = created.into();
+    let path = "/api/v1/namespaces/default/pods?gracePeriodSeconds=0";
+    conn.call(Call { method: Method::DELETE, path, content: "", accept: JSON, body: Default::default() })
+        .await?;
+    Ok(v)
+}

@@ -1,0 +1,46 @@
+//! What a load cost: latencies here, CPU time and memory of the servers' processes.
+
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// User and system seconds of some processes, as the kernel counted them.
+pub fn cpu(pids: &[u32]) -> f64 {
+    let ticks = |pid: &u32| {
+        let s = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut f = s.rsplit_once(')')?.1.split_whitespace().skip(11);
+        Some(f.next()?.parse::<u64>().ok()? + f.next()?.parse::<u64>().ok()?)
+    };
+    pids.iter().filter_map(ticks).sum::<u64>() as f64 / 100.0
+}
+
+/// A span that is measured.
+pub struct Span {
+    start: Instant,
+    cpu: f64,
+    pids: Vec<u32>,
+}
+
+impl Span {
+    pub fn start(pids: &[u32]) -> Self {
+        Self { start: Instant::now(), cpu: cpu(pids), pids: pids.to_vec() }
+    }
+    pub fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+    /// What `n` operations with these latencies (µs) came to.
+    pub fn end(self, n: u64, mut latencies: Vec<u32>) -> Value {
+        let seconds = self.seconds();
+        let cpu = cpu(&self.pids) - self.cpu;
+        latencies.sort_unstable();
+        let at = |q: f64| {
+            let i = (latencies.len() as f64 * q) as usize;
+            latencies.get(i.min(latencies.len().saturating_sub(1))).copied().unwrap_or(0)
+        };
+        json!({"n": n, "seconds": seconds, "rate": n as f64 / seconds, "cpu": cpu,
+            "cpu_us": cpu * 1e6 / (n.max(1)) as f64, "p50_us": at(0.5), "p99_us": at(0.99)})
+    }
+}
+
+pub fn micros(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,110 @@
+//! Benchmarks: each row runs ours and the upstream peer in turn (A B A B), on this machine, in one run, with a client
+//! (`crates/loadgen`) that knows neither. `--write` puts what was measured into docs/benchmarks.md.
+
+mod api;
+mod idle;
+mod list;
+mod memory;
+mod schedule;
+mod side;
+mod start;
+mod store;
+mod table;
+mod watch;
+
+use crate::{sh, suite};
+use serde_json::Value;
+use side::{Side, Who};
+use std::path::PathBuf;
+use std::process::Command;
+use table::Table;
+
+type Row = (&'static str, &'static str, fn(&Bench, &mut Table) -> Result<(), String>);
+
+/// The rows, in the order they run.
+const ROWS: &[Row] = &[
+    ("start", "first and later start until /readyz is ok", start::run),
+    ("idle", "memory and CPU of a control plane with nothing to do", idle::run),
+    ("api", "create, get, update, patch, apply, delete of pods and ConfigMaps", api::run),
+    ("list", "lists of all pods: whole, paged, by label", list::run),
+    ("memory", "memory that 10,000 pods cost", memory::run),
+    ("watch", "one change to many watchers", watch::run),
+    ("store", "puts and ranges over the etcd API", store::run),
+    ("schedule", "pods scheduled onto simulated nodes", schedule::run),
+];
+
+pub struct Bench {
+    exe: PathBuf,
+    loadgen: PathBuf,
+    repeats: usize,
+    /// Shorter measures, and the peer in its default setting only.
+    quick: bool,
+    /// As many pods and nodes as the issue asks for, where the default is fewer.
+    large: bool,
+}
+
+impl Bench {
+    fn whos(&self) -> &'static [Who] {
+        if self.quick { &[Who::Ours, Who::Peer] } else { &[Who::Ours, Who::Peer, Who::PeerTuned] }
+    }
+    /// How long one measure of a rate lasts.
+    fn millis(&self) -> u32 {
+        if self.quick { 500 } else { 1000 }
+    }
+    /// Runs the load client; answers what it measured.
+    fn load(&self, command: &str, args: &[(&str, &str)]) -> Result<Value, String> {
+        let mut c = Command::new(&self.loadgen);
+        c.arg(command);
+        for (name, value) in args {
+            c.arg(format!("--{name}")).arg(value);
+        }
+        serde_json::from_str(&sh::output(&mut c)?).map_err(|e| e.to_string())
+    }
+    /// One control plane of each kind, up and ready for pods.
+    fn sides(&self) -> Result<Vec<Side>, String> {
+        self.whos().iter().map(|w| Side::up(self, *w)).collect()
+    }
+}
+
+pub fn run(args: &[String]) -> Result<(), String> {
+    let has = |f: &str| args.iter().any(|a| a == f);
+    let repeats = sh::flag(args, "--repeats").unwrap_or("5");
+    let names: Vec<&String> = args.iter().filter(|a| !a.starts_with("--") && *a != repeats).collect();
+    if let Some(n) = names.iter().find(|n| !ROWS.iter().any(|(name, ..)| name == *n)) {
+        let all: Vec<&str> = ROWS.iter().map(|(n, ..)| *n).collect();
+        return Err(format!("there is no row {n}: {}", all.join(", ")));
+    }
+    sh::step("building keelson and the load client (release)");
+    sh::run(sh::cargo().args(["build", "--release", "-p", "keelson", "-p", "loadgen"]))?;
+    suite::peers()?;
+    let release = sh::target_dir().join("release");
+    let bench = Bench {
+        exe: release.join("keelson"),
+        loadgen: release.join("loadgen"),
+        repeats: repeats.parse().ok().filter(|n| *n > 0).ok_or("--repeats: a number from 1")?,
+        quick: has("--quick"),
+        large: has("--large"),
+    };
+    let mut table = Table::default();
+    let mut failed = Vec::new();
+    for (name, what, row) in ROWS {
+        if !names.is_empty() && !names.contains(&&(*name).to_owned()) {
+            continue;
+        }
+        sh::step(&format!("{name}: {what}"));
+        let from = table.len();
+        if let Err(e) = row(&bench, &mut table) {
+            eprintln!("{name}: {e}");
+            failed.push(*name);
+        }
+        print!("{}", table.text(from));
+    }
+    if has("--write") {
+        table.write(&sh::root().join("docs/benchmarks.md"), args)?;
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("rows that did not run to their end: {}", failed.join(", ")))
+    }
+}

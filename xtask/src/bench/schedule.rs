@@ -1,0 +1,35 @@
+//! Pods scheduled onto simulated nodes, from the first create to the last binding.
+
+use super::Bench;
+use super::table::{Better, Table};
+
+pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
+    let counts: &[&str] = if b.large { &["500", "5000"] } else { &["500"] };
+    for nodes in counts {
+        let sides = b.sides()?;
+        let mut make = *nodes;
+        let pods = if b.quick { "500" } else { "2000" };
+        for n in 0..b.repeats {
+            for kind in ["plain", "spread", "affinity"] {
+                for s in &sides {
+                    let (config, pids, run) = (s.config(), s.pid_list(), format!("{kind}-{n}"));
+                    let args = [
+                        ("kubeconfig", config.as_str()),
+                        ("pids", &pids),
+                        ("nodes", make),
+                        ("pods", pods),
+                        ("kind", kind),
+                        ("run", &run),
+                    ];
+                    let v = b.load("schedule", &args)?;
+                    let number = |n: &str| v[n].as_f64().unwrap_or_default();
+                    let what = format!("schedule, {nodes} nodes, {kind}");
+                    let measured = (number("rate"), Some(number("cpu_us")), s.peak());
+                    t.add(&what, "pods/s", Better::Higher, s.who, measured);
+                }
+                make = "0";
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! The store alone, over the etcd v3 API: `keelson etcd` against etcd.
+
+use super::Bench;
+use super::side::Side;
+use super::table::{Better, Table};
+use crate::suite;
+
+pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
+    let mut sides = Vec::new();
+    for who in b.whos() {
+        let mut s = Side::new(b, *who)?;
+        let exe = if *who == super::Who::Ours { b.exe.clone() } else { suite::bin("etcd") };
+        s.etcd(&exe)?;
+        b.load("ready", &[("url", &s.etcd_url()), ("path", "/health")])?;
+        sides.push(s);
+    }
+    for clients in ["1", "16", "64"] {
+        for _ in 0..b.repeats {
+            for s in &sides {
+                let (url, pids, millis) = (s.etcd_url(), s.pid_list(), b.millis().to_string());
+                let args =
+                    [("url", url.as_str()), ("pids", &pids), ("clients", clients), ("millis", &millis)];
+                let v = b.load("etcd", &args)?;
+                for verb in ["put", "get", "range100"] {
+                    let number = |n: &str| v[verb][n].as_f64().unwrap_or_default();
+                    let what = format!("store {verb}, {clients} clients");
+                    let measured = (number("rate"), Some(number("cpu_us")), s.peak());
+                    t.add(&what, "1/s", Better::Higher, s.who, measured);
+                }
+            }
+        }
+    }
+    Ok(())
+}
