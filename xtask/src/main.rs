@@ -48,9 +48,10 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "bench",
-        &["--quick", "--large", "--write", "--repeats="],
+        &["--quick", "--large", "--write", "--no-build", "--repeats="],
         "ours and upstream's in turn: speed, CPU and memory of each row
-               [ROW...] [--quick] [--large: 50,000 pods, 5,000 nodes] [--repeats N] [--write: docs/benchmarks.md]",
+               [ROW...] [--quick] [--large: 50,000 pods, 5,000 nodes] [--repeats N] [--write: docs/benchmarks.md]
+               [--no-build: what lies in target/release]",
         bench::run,
     ),
 ];

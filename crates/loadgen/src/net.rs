@@ -78,9 +78,15 @@ impl Target {
     /// The server and the client certificate of a kubeconfig that holds them as data.
     pub fn kubeconfig(path: &str) -> Result<Self, String> {
         let all = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+        // YAML of one field a line, or JSON.
         let field = |name: &str| {
-            let v = all.lines().find_map(|l| l.trim_start_matches([' ', '-']).strip_prefix(name));
-            v.map(|v| v.trim_matches([' ', '"', ':', ',']).to_owned()).ok_or(format!("{path}: no {name}"))
+            all.match_indices(name)
+                .find_map(|(i, _)| {
+                    let v = all[i + name.len()..].trim_start_matches('"').strip_prefix(':')?;
+                    v.trim_start_matches([' ', '"']).split(['"', '\n', ',', '}']).next()
+                })
+                .map(str::to_owned)
+                .ok_or_else(|| format!("{path}: no {name}"))
         };
         let data = |name: &str| -> Result<Vec<u8>, String> {
             base64::engine::general_purpose::STANDARD.decode(field(name)?).map_err(text)

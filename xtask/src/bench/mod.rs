@@ -74,8 +74,10 @@ pub fn run(args: &[String]) -> Result<(), String> {
         let all: Vec<&str> = ROWS.iter().map(|(n, ..)| *n).collect();
         return Err(format!("there is no row {n}: {}", all.join(", ")));
     }
-    sh::step("building keelson and the load client (release)");
-    sh::run(sh::cargo().args(["build", "--release", "-p", "keelson", "-p", "loadgen"]))?;
+    if !has("--no-build") {
+        sh::step("building keelson and the load client (release)");
+        sh::run(sh::cargo().args(["build", "--release", "-p", "keelson", "-p", "loadgen"]))?;
+    }
     suite::peers()?;
     let release = sh::target_dir().join("release");
     let bench = Bench {

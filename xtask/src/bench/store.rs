@@ -4,6 +4,7 @@ use super::Bench;
 use super::side::Side;
 use super::table::{Better, Table};
 use crate::suite;
+use std::time::{Duration, Instant};
 
 pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     let mut sides = Vec::new();
@@ -11,7 +12,13 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
         let mut s = Side::new(b, *who)?;
         let exe = if *who == super::Who::Ours { b.exe.clone() } else { suite::bin("etcd") };
         s.etcd(&exe)?;
-        b.load("ready", &[("url", &s.etcd_url()), ("path", "/health")])?;
+        let end = Instant::now() + Duration::from_secs(30);
+        while let Err(e) = b.load("etcd", &[("url", &s.etcd_url()), ("clients", "1"), ("millis", "1")]) {
+            if Instant::now() > end {
+                return Err(e);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
         sides.push(s);
     }
     for clients in ["1", "16", "64"] {
