@@ -174,17 +174,14 @@ pub fn run(args: &[String]) -> Result<(), String> {
     std::fs::create_dir_all(&report).map_err(|e| e.to_string())?;
     let focus = if sample { sample_focus()? } else { focus.map_or(".*", String::as_str).to_owned() };
     let mut c = hosts.on("n1");
-    c.env("KUBECONFIG", "/var/lib/keelson/admin.kubeconfig")
-        .arg(ginkgo)
-        .args(["--no-color", "--timeout=12h"]);
+    c.env("KUBECONFIG", "/var/lib/keelson/admin.kubeconfig").arg(ginkgo).args(["--no-color", "--timeout=2h"]);
+    if focus != ".*" {
+        c.arg(format!("--focus={focus}"));
+    }
     if serial {
-        c.args(["--procs=1", &format!("--focus=({focus}).*\\[Serial\\].*\\[Conformance\\]|\\[Serial\\].*({focus}).*\\[Conformance\\]|\\[Conformance\\].*\\[Serial\\]")]);
+        c.args(["--procs=1", "--label-filter=Conformance && Serial"]);
     } else {
-        c.args([
-            &format!("--procs={procs}"),
-            &format!("--focus=({focus}).*\\[Conformance\\]|\\[Conformance\\].*({focus})"),
-            "--skip=\\[Serial\\]",
-        ]);
+        c.args([&format!("--procs={procs}"), "--label-filter=Conformance && !Serial"]);
     }
     let log = std::fs::File::create(report.join("e2e.log")).map_err(|e| e.to_string())?;
     c.arg(e2e).args([
