@@ -168,6 +168,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         crate::images::build(&dir)?;
         link_images(&images, &dir)?;
     }
+    registry(&hosts, &images)?;
     cluster(&hosts, &exe, data)?;
     let report = sh::target_dir().join("conformance");
     let _ = std::fs::remove_dir_all(&report);
@@ -232,6 +233,23 @@ fn link_images(from: &Path, to: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Plays registry.k8s.io on n1 for the tests that insist on pulling, and points both hosts' runtimes at it.
+fn registry(hosts: &Hosts, images: &Path) -> Result<(), String> {
+    let ip = hosts.ip("n1")?;
+    for n in ["n1", "n2"] {
+        let dir = hosts::path(n, "/var/lib/keelson/containerd/certs.d/registry.k8s.io");
+        std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+        let text = format!(
+            "server = \"https://registry.k8s.io\"\n[host.\"http://{ip}:5000\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+        );
+        std::fs::write(dir.join("hosts.toml"), text).map_err(|e| e.to_string())?;
+    }
+    let mut c = hosts.on("n1");
+    c.arg("python3").arg(sh::root().join("e2e/registry.py")).arg(images).args([&ip, "5000"]);
+    c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    c.spawn().map(drop).map_err(|e| format!("cannot start the registry: {e}"))
 }
 
 /// A server on n1 and an agent on n2, both Ready. `data` is n1's data directory as this machine sees it.

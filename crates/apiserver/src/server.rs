@@ -53,6 +53,7 @@ pub struct ApiServer {
     pub audit: Option<Arc<Audit>>,
     /// Groups and versions that other servers serve.
     pub remotes: Remotes,
+    pub webhooks: crate::webhooks::Webhooks,
 }
 
 impl ApiServer {
@@ -80,6 +81,7 @@ impl ApiServer {
             documents: crate::openapi_docs::Documents::default(),
             fair: Fair::new(seats, cfg.request_timeout),
             remotes: Remotes::default(),
+            webhooks: crate::webhooks::Webhooks::default(),
             audit,
             cfg,
             rt,

@@ -82,6 +82,9 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   bin_dir = "{bin}"
   conf_dir = "{conf}"
 
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "{dir}/certs.d"
+
 [plugins."io.containerd.grpc.v1.cri".containerd]
   snapshotter = "overlayfs"
 

@@ -196,7 +196,7 @@ impl Kubelet {
             .iter()
             .filter(|e| !e.state.lock().unwrap_or_else(PoisonError::into_inner).stopped)
             .map(|e| e.pod())
-            .filter(|p| !helpers::is_terminal(helpers::phase(p)))
+            .filter(|p| !helpers::is_terminal(helpers::phase(p)) && !self.ended(p))
             .collect();
         let labels = self.node_labels.read().unwrap_or_else(PoisonError::into_inner).clone();
         let node = admit::Node {
@@ -207,6 +207,14 @@ impl Kubelet {
         };
         admit::admit(pod, &others, &node)?;
         self.admit_under_pressure(pod)
+    }
+
+    /// Whether a pod has ended as this node knows, which the API may not know yet: a pod that was just refused takes no
+    /// other's place.
+    fn ended(&self, p: &Pod) -> bool {
+        let uid = p.metadata.uid.as_deref().unwrap_or_default();
+        let phase = self.status.get(uid).and_then(|s| s.phase);
+        phase.is_some_and(|p| helpers::is_terminal(&p))
     }
 
     fn admit_under_pressure(&self, pod: &Pod) -> Result<(), admit::Rejection> {

@@ -4,6 +4,7 @@
 //! client itself, and here two connections are joined byte for byte.
 
 mod dial;
+mod options;
 pub(crate) mod target;
 
 pub use dial::KubeletClient;
@@ -39,6 +40,7 @@ const HOP: [HeaderName; 7] = [
 ];
 
 pub async fn connect(cx: Cx, req: Request<Input>) -> Result<Response<Body>> {
+    options::admit(&cx, req.uri().query().unwrap_or("")).await?;
     let object = find(&cx).await?;
     let query = req.uri().query().unwrap_or("").to_owned();
     let resource = cx.res.gvr.resource.clone();
