@@ -548,7 +548,7 @@ impl Drop for Connection {
         let open: Vec<u32> = s
             .streams
             .iter()
-            .filter(|(_, e)| !e.reset && !(e.local_fin && e.remote_fin))
+            .filter(|(_, e)| !(e.reset || e.local_fin && e.remote_fin))
             .map(|(id, _)| *id)
             .collect();
         if s.dead.is_none() {

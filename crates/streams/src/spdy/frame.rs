@@ -355,7 +355,7 @@ impl Encoder {
         match f {
             Frame::SynStream { id, associated, priority, fin, unidirectional, headers } => {
                 let block = self.block(headers)?;
-                let flags = fin_flag(*fin) | u8::from(*unidirectional) * UNIDIRECTIONAL;
+                let flags = fin_flag(*fin) | (u8::from(*unidirectional) * UNIDIRECTIONAL);
                 control(out, 1, flags, 10 + block.len())?;
                 out.put_u32(*id);
                 out.put_u32(*associated);
