@@ -29,6 +29,14 @@ pub fn text(code: StatusCode, body: impl Into<String>) -> Response<Body> {
     bytes(code, "text/plain; charset=utf-8", body.into())
 }
 
+/// To another path on this server, for good.
+pub fn redirect(to: &str) -> crate::Result<Response<Body>> {
+    let mut r = text(StatusCode::MOVED_PERMANENTLY, "");
+    let v = http::HeaderValue::from_str(to).map_err(|e| meta::Status::bad_request(e.to_string()))?;
+    r.headers_mut().insert(http::header::LOCATION, v);
+    Ok(r)
+}
+
 /// An encoded object.
 pub fn object(code: StatusCode, media: Media, body: Bytes) -> Response<Body> {
     bytes(code, media.format.media_type(), body)

@@ -142,7 +142,8 @@ impl Remote {
             log: false,
             keep_credentials: false,
             user: Some(user),
-            shown: "service".to_owned(),
+            websockets: false,
+            prefix: None,
         })
     }
 

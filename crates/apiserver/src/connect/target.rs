@@ -9,6 +9,7 @@ use meta::{Reason, Status, UserInfo, Value};
 use rustls::ClientConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
+use streams::translate::Wanted;
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -25,8 +26,10 @@ pub struct Target {
     pub keep_credentials: bool,
     /// Whom the request is passed on for, where the other side asks this server.
     pub user: Option<UserInfo>,
-    /// For messages.
-    pub shown: String,
+    /// The kubelet speaks WebSocket v5 and tunnels itself.
+    pub websockets: bool,
+    /// Of a proxy: what links in the answer are put behind.
+    pub prefix: Option<String>,
 }
 
 /// How the other side is known.
@@ -82,7 +85,6 @@ fn kubelet_of(cx: &Cx, n: &Value, uri: String, get_only: bool) -> Result<Target>
     let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     Ok(Target {
         host: address.clone(),
-        shown: format!("the kubelet of node {}", n.name()),
         address,
         tls: Tls::Kubelet,
         uri,
@@ -90,6 +92,11 @@ fn kubelet_of(cx: &Cx, n: &Value, uri: String, get_only: bool) -> Result<Target>
         log: false,
         keep_credentials: false,
         user: None,
+        websockets: n
+            .array_at("status.declaredFeatures")
+            .iter()
+            .any(|f| f.as_str() == Some(streams::translate::NODE_FEATURE)),
+        prefix: None,
     })
 }
 
@@ -193,7 +200,7 @@ fn check_log_options(pod: &Value, query: &str) -> Result<()> {
     Err(Status::invalid(&meta::GroupKind::new("", "PodLogOptions"), pod.name(), &errors).into())
 }
 
-pub async fn command(cx: &Cx, pod: &Value, query: &str) -> Result<Target> {
+pub async fn command(cx: &Cx, pod: &Value, query: &str) -> Result<(Target, Wanted)> {
     let phase = pod.str_at("status.phase");
     if matches!(phase, "Succeeded" | "Failed") {
         let what =
@@ -204,20 +211,25 @@ pub async fn command(cx: &Cx, pod: &Value, query: &str) -> Result<Target> {
     let node = node_name(pod)?;
     let sub = cx.subresource();
     // The kubelet's parameters: `input`, `output`, `error`, `tty` and the command's words.
-    let mut q = Vec::new();
+    let (mut q, mut w) = (Vec::new(), Wanted::default());
     for (k, v) in params(query) {
-        let on = matches!(v, "true" | "1" | "");
+        let on = !(v == "0" || v.eq_ignore_ascii_case("false"));
         match k {
-            "stdin" if on => q.push("input=1".to_owned()),
-            "stdout" if on => q.push("output=1".to_owned()),
-            "stderr" if on => q.push("error=1".to_owned()),
-            "tty" if on => q.push("tty=1".to_owned()),
-            "command" => q.push(format!("command={v}")),
+            "stdin" => w.stdin = on,
+            "stdout" => w.stdout = on,
+            "stderr" => w.stderr = on,
+            "tty" => w.tty = on,
+            "command" if sub == "exec" => q.push(format!("command={v}")),
             _ => {}
         }
     }
+    for (on, name) in [(w.stdin, "input"), (w.stdout, "output"), (w.stderr, "error"), (w.tty, "tty")] {
+        if on {
+            q.push(format!("{name}=1"));
+        }
+    }
     let uri = format!("/{sub}/{}/{}/{c}?{}", pod.namespace(), pod.name(), q.join("&"));
-    kubelet(cx, &node, uri, false).await
+    Ok((kubelet(cx, &node, uri, false).await?, w))
 }
 
 pub async fn port_forward(cx: &Cx, pod: &Value, query: &str) -> Result<Target> {
@@ -259,7 +271,13 @@ fn check(ip: &str) -> Result<()> {
     if bad { Err(Status::failure(Reason::BadRequest, "address not allowed").into()) } else { Ok(()) }
 }
 
-fn plain(uri: String, ip: &str, port: i64, scheme: &str, shown: String) -> Result<Target> {
+/// The path of a proxied request up to what is the other side's.
+fn prefix(cx: &Cx) -> String {
+    let sub = cx.info.subpath();
+    cx.info.path.strip_suffix(&sub).unwrap_or(&cx.info.path).to_owned()
+}
+
+fn plain(cx: &Cx, uri: String, ip: &str, port: i64, scheme: &str) -> Result<Target> {
     check(ip)?;
     let address = if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") };
     Ok(Target {
@@ -271,7 +289,8 @@ fn plain(uri: String, ip: &str, port: i64, scheme: &str, shown: String) -> Resul
         log: false,
         keep_credentials: false,
         user: None,
-        shown,
+        websockets: false,
+        prefix: Some(prefix(cx)),
     })
 }
 
@@ -279,7 +298,11 @@ pub fn pod(cx: &Cx, pod: &Value, query: &str) -> Result<Target> {
     let (scheme, _, port) = split(&cx.info.name);
     let ports = || pod.array_at("spec.containers").iter().flat_map(|c| c.array_at("ports"));
     let number = match port {
-        "" => ports().next().and_then(|p| p.i64_at("containerPort")).unwrap_or(80),
+        "" => ports().next().and_then(|p| p.i64_at("containerPort")).unwrap_or(if scheme == "https" {
+            443
+        } else {
+            80
+        }),
         p => match p.parse() {
             Ok(n) => n,
             Err(_) => ports()
@@ -292,12 +315,13 @@ pub fn pod(cx: &Cx, pod: &Value, query: &str) -> Result<Target> {
     if ip.is_empty() {
         return Err(Status::unavailable(format!("pod {} has no address yet", pod.name())).into());
     }
-    plain(onward(cx, query), ip, number, scheme, format!("pod {}", pod.name()))
+    plain(cx, onward(cx, query), ip, number, scheme)
 }
 
 pub fn node(cx: &Cx, node: &Value, query: &str) -> Result<Target> {
     let (scheme, _, port) = split(&cx.info.name);
     let mut t = kubelet_of(cx, node, onward(cx, query), false)?;
+    t.prefix = Some(prefix(cx));
     if !port.is_empty() && t.address.rsplit_once(':').is_none_or(|(_, p)| p != port) {
         let host = t.address.rsplit_once(':').map(|(h, _)| h.to_owned()).unwrap_or_default();
         t.address = format!("{host}:{port}");
@@ -326,7 +350,7 @@ pub async fn service(cx: &Cx, service: &Value, query: &str) -> Result<Target> {
         return Err(none(name).into());
     }
     let (ip, number) = found.swap_remove(usize::try_from(cx.seed).unwrap_or(0) % found.len());
-    plain(onward(cx, query), &ip, number, scheme, format!("service {name}"))
+    plain(cx, onward(cx, query), &ip, number, scheme)
 }
 
 /// The ready endpoints of a service's port, as address and port.

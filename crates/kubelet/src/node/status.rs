@@ -188,6 +188,9 @@ fn handlers(r: &runtime_state::State) -> Option<Vec<NodeRuntimeHandler>> {
     Some(list)
 }
 
+/// What this kubelet does that others ask for by name, sorted (upstream `component-helpers/nodedeclaredfeatures`).
+const DECLARED: &[&str] = &[streams::translate::NODE_FEATURE];
+
 /// The node's status now; transition times as if everything had just changed.
 pub async fn status(k: &Kubelet) -> NodeStatus {
     let r = k.runtime_state.get();
@@ -223,6 +226,7 @@ pub async fn status(k: &Kubelet) -> NodeStatus {
         }),
         images: Some(images(k).await),
         runtime_handlers: handlers(&r),
+        declared_features: Some(DECLARED.iter().map(|f| (*f).to_owned()).collect()),
         features: Some(NodeFeatures { supplemental_groups_policy: Some(r.supplemental_groups_policy) }),
         ..Default::default()
     }
