@@ -61,7 +61,8 @@ pub fn api_server(
     c.proxy_client = Some((proxy.cert_pem.clone(), proxy.key_pem.clone()));
     c.authorization = vec![Mode::Node, Mode::Rbac];
     let (cert, key) = (keys.kubelet_client.cert_pem.as_bytes(), keys.kubelet_client.key_pem.as_bytes());
-    c.kubelet = Some(apiserver::connect::KubeletClient::new(cert, key, None)?);
+    let authority = Some(keys.ca.ca_pem.as_bytes());
+    c.kubelet = Some(apiserver::connect::KubeletClient::new(cert, key, authority)?);
     c.admission.enable.push("NodeRestriction".to_owned());
     ApiServer::new(c, rt.clone())
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub struct Host<'a> {
     pub common: &'a Common,
-    /// What signs the kubelet's serving certificate; without it the kubelet makes its own.
+    /// What signs the kubelet's serving certificate; without it the kubelet asks the cluster for one.
     pub pki: Option<&'a Pki>,
     /// The kubelet's client; `None` runs none.
     pub kubelet: Option<Client>,
@@ -132,6 +132,8 @@ fn kubelet(
         runtime_endpoint: c.container_runtime_endpoint.clone().unwrap_or_else(|| paths.endpoint()),
         tls_cert_file: pki.map(|_| dir.join("kubelet.crt")),
         tls_key_file: pki.map(|_| dir.join("kubelet.key")),
+        // Approved for the node's own names and addresses, by the controllers (`csr_approving::serving`).
+        serving_cert_dir: pki.is_none().then(|| dir.clone()),
         client_ca_file: Some(dir.join("ca.crt")),
         cluster_dns: vec![c.dns_ip().to_string()],
         cluster_domain: c.cluster_domain.clone(),
