@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::lookup::Lookup;
-use crate::{Failure, Result, object, webhooks};
+use crate::{Failure, Result, object};
 use admission::{Attributes, Effects, Operation};
 use meta::object::ObjectExt;
 use meta::{GroupResource, GroupVersionKind, Status, Value};
@@ -52,9 +52,6 @@ fn note(cx: &Cx, e: &mut Effects) {
     for w in e.warnings.drain(..) {
         cx.warn(w);
     }
-    for (k, v) in e.annotations.drain(..) {
-        cx.annotate(&k, &v);
-    }
 }
 
 /// Lets the mutating plugins change the object.
@@ -98,26 +95,10 @@ pub async fn mutate(
             *o = u.clone();
         }
     }
-    if let Some(o) = &cx.server.cfg.outside {
-        o.mutate(cx, a, obj.as_deref_mut(), old).await?;
+    match &cx.server.cfg.outside {
+        Some(o) => o.mutate(cx, a, obj, old).await,
+        None => Ok(()),
     }
-    let mut round = webhooks::Round::default();
-    if webhooks::mutate(cx, a, &mut obj, old, &mut round).await? {
-        // What webhooks changed is looked at once more: by the plugins, and by the webhooks that want to.
-        let verdict = {
-            let mut at = attributes(cx, a, obj.as_deref_mut(), old);
-            let verdict = cx.server.admission.admit(&mut at, &Lookup(&cx.server));
-            note(cx, &mut at.effects);
-            verdict
-        };
-        verdict?;
-        if let Some(o) = &cx.server.cfg.outside {
-            o.mutate(cx, a, obj.as_deref_mut(), old).await?;
-        }
-        round.begin_second();
-        webhooks::mutate(cx, a, &mut obj, old, &mut round).await?;
-    }
-    Ok(())
 }
 
 /// Waits a little for an object to come into being.
@@ -166,7 +147,6 @@ pub async fn validate(
     if let Some(o) = &cx.server.cfg.outside {
         o.validate(cx, a, obj.as_deref(), old).await?;
     }
-    webhooks::validate(cx, a, obj.as_deref(), old).await?;
     let mut charged: Vec<String> = Vec::new();
     for _ in 0..QUOTA_TRIES {
         let reservations = {

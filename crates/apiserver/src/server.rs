@@ -53,7 +53,6 @@ pub struct ApiServer {
     pub audit: Option<Arc<Audit>>,
     /// Groups and versions that other servers serve.
     pub remotes: Remotes,
-    pub webhooks: crate::webhooks::Webhooks,
 }
 
 impl ApiServer {
@@ -81,7 +80,6 @@ impl ApiServer {
             documents: crate::openapi_docs::Documents::default(),
             fair: Fair::new(seats, cfg.request_timeout),
             remotes: Remotes::default(),
-            webhooks: crate::webhooks::Webhooks::default(),
             audit,
             cfg,
             rt,
