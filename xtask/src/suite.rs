@@ -170,7 +170,13 @@ pub fn run(args: &[String]) -> Result<(), String> {
     }
     registry(&hosts, &images)?;
     cluster(&hosts, &exe, data)?;
-    let report = sh::target_dir().join("conformance");
+    // Sets of hosts have reports of their own.
+    let set = hosts::dir().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let report = sh::target_dir().join(if set == "hosts" {
+        "conformance".to_owned()
+    } else {
+        format!("conformance-{set}")
+    });
     let _ = std::fs::remove_dir_all(&report);
     std::fs::create_dir_all(&report).map_err(|e| e.to_string())?;
     let focus = if sample { sample_focus()? } else { focus.map_or(".*", String::as_str).to_owned() };

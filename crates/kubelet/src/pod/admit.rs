@@ -98,7 +98,9 @@ fn fits(s: &PodSpec, others: &[std::sync::Arc<Pod>], allocatable: &List) -> Resu
     for c in s.containers.iter().chain(init_containers(s)) {
         names.extend(qos::requests(c).into_iter().flatten().map(|(k, _)| k.as_str()));
     }
-    for k in names {
+    // Extended resources that this kubelet does not count are their manager's affair.
+    let counted = |k: &&str| !k.contains('/') || allocatable.contains_key(*k);
+    for k in names.into_iter().filter(counted) {
         let requested = qos::pod_milli(s, Which::Requests, k, true);
         if requested == 0 {
             continue;
@@ -201,6 +203,10 @@ mod tests {
         );
         check(
             json!({"priority": 2_000_000_000, "containers": [{"name": "a", "resources": {"requests": {"cpu": "5"}}}]}),
+            "ok",
+        );
+        check(
+            json!({"containers": [{"name": "a", "resources": {"requests": {"example.com/fakecpu": "5"}}}]}),
             "ok",
         );
         let sysctl =
