@@ -20,12 +20,17 @@ applets! {
     "agent" "a node of a cluster whose server is elsewhere" crate::agent::main;
     "kube-apiserver" "the API server alone, with its store" crate::kube_apiserver::main;
     "etcd" "the store alone, served over the etcd v3 API" etcd_store;
+    "dashboard" "the web interface, used with each user's own token" web_interface;
     "keelson-cni" "the CNI plugin of the pod network (run by the container runtime)" cni_plugin;
     "loopback" "the CNI plugin of the loopback interface (run by the container runtime)" cni_plugin;
 }
 
 fn etcd_store(args: Vec<String>) -> ExitCode {
     crate::block_on(etcd::run(args, runtime::Runtime::new()))
+}
+
+fn web_interface(args: Vec<String>) -> ExitCode {
+    crate::block_on(dashboard::run(args, runtime::Runtime::new()))
 }
 
 fn cni_plugin(_: Vec<String>) -> ExitCode {

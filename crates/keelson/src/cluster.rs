@@ -1,6 +1,6 @@
 //! The control plane's parts, put together, and the objects a keelson cluster is born with.
 
-use crate::flags::Server;
+use crate::flags::{DashboardAddress, Server};
 use crate::keys::Keys;
 use apiserver::ApiServer;
 use apiserver::config::Mode;
@@ -118,6 +118,44 @@ pub fn scheduler(f: &Server, client: Client, rt: &Runtime) {
             tracing::error!("the scheduler ended: {e}");
         }
     });
+}
+
+/// Where the dashboard is unless a flag says otherwise.
+const DASHBOARD: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8444);
+
+/// The dashboard. It speaks to the API over the network like anybody else, so that users' tokens are judged there.
+pub async fn dashboard(f: &Server, keys: &Keys, tls: serve::TlsSettings, rt: &Runtime) -> Result<(), String> {
+    let address = match f.dashboard_address {
+        Some(DashboardAddress::Off) => return Ok(()),
+        Some(DashboardAddress::At(a)) => a,
+        None => DASHBOARD,
+    };
+    let host = match f.bind_address {
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let upstream = client::Config {
+        server: format!("https://{host}:{}", f.secure_port),
+        ca: Some(client::config::Pem::Data(keys.ca.ca_pem.clone().into_bytes())),
+        tls_server_name: Some("kubernetes".to_owned()),
+        ..client::Config::default()
+    };
+    let local = address.ip().is_loopback();
+    let tls = (!local).then(|| serve::TlsSettings { client_ca: None, ..tls });
+    match dashboard::start(address, upstream, tls, rt).await {
+        Ok(at) => {
+            tracing::info!("the dashboard is at {}://{at}/", if local { "http" } else { "https" });
+            Ok(())
+        }
+        Err(e) if f.dashboard_address.is_some() => Err(format!("--dashboard-address: {e}")),
+        // Nobody asked for it there: a cluster is more than its dashboard.
+        Err(e) => {
+            tracing::warn!("no dashboard (--dashboard-address chooses another place): {e}");
+            Ok(())
+        }
+    }
 }
 
 /// Applies an object. What the server cannot take yet (its namespace is being made) is tried again for a while.

@@ -84,6 +84,10 @@ pub struct Server {
     /// API versions to serve beside the default ones: `resource.k8s.io/v1beta2=true`, `api/all=true`.
     #[arg(long, value_delimiter = ',')]
     pub runtime_config: Vec<String>,
+    /// Where the dashboard is served: an address and a port, or `off`. Default: 127.0.0.1:8444 if that is free. On a
+    /// loopback address it is plain HTTP, on any other it is TLS with the API's certificate.
+    #[arg(long, value_parser = dashboard_address)]
+    pub dashboard_address: Option<DashboardAddress>,
     /// End the containers and the container runtime of this data directory, and exit.
     #[arg(long)]
     pub stop_containers: bool,
@@ -132,6 +136,23 @@ fn threshold(s: &str) -> Result<(String, String), String> {
         return Err(format!("{quantity:?} is neither a percentage nor a quantity"));
     }
     Ok((signal.to_owned(), quantity.to_owned()))
+}
+
+/// Where the dashboard is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DashboardAddress {
+    Off,
+    At(std::net::SocketAddr),
+}
+
+fn dashboard_address(s: &str) -> Result<DashboardAddress, String> {
+    match s {
+        "off" => Ok(DashboardAddress::Off),
+        _ => s
+            .parse()
+            .map(DashboardAddress::At)
+            .map_err(|_| format!("{s:?} is neither an address with a port such as 127.0.0.1:8444 nor `off`")),
+    }
 }
 
 fn port_range(s: &str) -> Result<(u16, u16), String> {
@@ -198,6 +219,15 @@ mod tests {
         assert!(check(&["--cluster-cidr=10.1.0.0/25"]).unwrap_err().contains("too small"));
         assert!(check(&["--cluster-dns=192.0.2.1"]).unwrap_err().contains("not in"));
         assert!(check(&["--max-pods=many"]).is_err());
+    }
+
+    #[test]
+    fn dashboard_addresses() {
+        assert_eq!(dashboard_address("off"), Ok(DashboardAddress::Off));
+        assert!(matches!(dashboard_address("[::1]:8444"), Ok(DashboardAddress::At(_))));
+        for bad in ["", "8444", "localhost", "127.0.0.1"] {
+            assert!(dashboard_address(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

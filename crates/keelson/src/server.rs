@@ -63,12 +63,15 @@ async fn run(f: Server) -> Result<(), String> {
     let api = cluster::api_server(&f, &keys, store.clone(), advertise, &layers.api)?;
     let tls = cluster::tls(&keys)?;
     let serving = api.clone();
+    let api_tls = tls.clone();
     layers.api.spawn("apiserver", async move {
-        if let Err(e) = serving.serve(listener, Some(&tls)).await {
+        if let Err(e) = serving.serve(listener, Some(&api_tls)).await {
             tracing::error!("the API server cannot serve: {e}");
         }
     });
     tracing::info!(%address, "the API is served");
+
+    cluster::dashboard(&f, &keys, tls, &layers.work).await?;
 
     let outcome = tokio::select! {
         r = bring_up(&f, &api, &keys, &layers, &notify) => r.map(|()| true),
