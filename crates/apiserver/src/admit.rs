@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::lookup::Lookup;
-use crate::{Failure, Result, object};
+use crate::{Failure, Result, object, webhooks};
 use admission::{Attributes, Effects, Operation};
 use meta::object::ObjectExt;
 use meta::{GroupResource, GroupVersionKind, Status, Value};
@@ -23,6 +23,8 @@ pub struct Admission<'a> {
     pub dry_run: bool,
     /// The kind of the object, where it is not the resource's own (`Binding`, `Scale`).
     pub kind: Option<&'a GroupVersionKind>,
+    /// `CreateOptions`, `UpdateOptions`, `DeleteOptions`; null for a connect.
+    pub options: Value,
 }
 
 fn attributes<'a>(
@@ -52,14 +54,33 @@ fn note(cx: &Cx, e: &mut Effects) {
     for w in e.warnings.drain(..) {
         cx.warn(w);
     }
+    for (k, v) in e.annotations.drain(..) {
+        cx.annotate(&k, &v);
+    }
 }
 
-/// Lets the mutating plugins change the object.
+/// Lets the mutating plugins change the object; all of them twice, where a webhook changed it after others had seen it.
 pub async fn mutate(
     cx: &Cx,
     a: &Admission<'_>,
     mut obj: Option<&mut Value>,
     old: Option<&Value>,
+) -> Result<()> {
+    let mut rounds = webhooks::Rounds::default();
+    round(cx, a, obj.as_deref_mut(), old, &mut rounds).await?;
+    if rounds.again {
+        rounds.second = true;
+        round(cx, a, obj, old, &mut rounds).await?;
+    }
+    Ok(())
+}
+
+async fn round(
+    cx: &Cx,
+    a: &Admission<'_>,
+    mut obj: Option<&mut Value>,
+    old: Option<&Value>,
+    rounds: &mut webhooks::Rounds,
 ) -> Result<()> {
     // What a second try begins with, where a plugin may ask for one.
     let retries = a.operation == Operation::Create
@@ -95,10 +116,10 @@ pub async fn mutate(
             *o = u.clone();
         }
     }
-    match &cx.server.cfg.outside {
-        Some(o) => o.mutate(cx, a, obj, old).await,
-        None => Ok(()),
+    if let Some(o) = &cx.server.cfg.outside {
+        o.mutate(cx, a, obj.as_deref_mut(), old).await?;
     }
+    webhooks::mutate(cx, a, obj, old, rounds).await
 }
 
 /// Waits a little for an object to come into being.
@@ -147,6 +168,7 @@ pub async fn validate(
     if let Some(o) = &cx.server.cfg.outside {
         o.validate(cx, a, obj.as_deref(), old).await?;
     }
+    webhooks::validate(cx, a, obj.as_deref(), old).await?;
     let mut charged: Vec<String> = Vec::new();
     for _ in 0..QUOTA_TRIES {
         let reservations = {

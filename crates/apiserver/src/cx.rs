@@ -122,6 +122,12 @@ impl Cx {
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings.add(text);
     }
+    /// A note for the audit record, where one is kept.
+    pub fn annotate(&self, key: &str, value: &str) {
+        if let Some(r) = self.warnings.record() {
+            r.annotate(key, value);
+        }
+    }
     pub fn user_agent(&self) -> &str {
         self.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("")
     }

@@ -53,14 +53,19 @@ fn escalation(cx: &Cx, obj: &Value, old: Option<&Value>) -> Result<()> {
     Ok(authz::escalation::check(&w, &*cx.server.authorizer, &cx.server.fed.rbac)?)
 }
 
-pub async fn after_create(_cx: &Cx, _obj: &Value) {}
+pub async fn after_create(cx: &Cx, _obj: &Value) {
+    crate::webhooks::written(cx);
+}
 
-pub async fn after_update(_cx: &Cx, _obj: &Value, _old: &Value) {}
+pub async fn after_update(cx: &Cx, _obj: &Value, _old: &Value) {
+    crate::webhooks::written(cx);
+}
 
 pub async fn after_delete(cx: &Cx, obj: &Value) {
     if cx.res.is("", "services") {
         alloc::release_all(&cx.server, obj).await;
     }
+    crate::webhooks::written(cx);
 }
 
 /// Changes an object that is to be deleted, before anything is decided about it.

@@ -51,6 +51,7 @@ pub mod table;
 pub mod transport;
 pub mod version;
 pub mod watch;
+pub mod webhooks;
 pub mod write;
 
 pub use config::Config;

@@ -219,6 +219,23 @@ impl WriteOptions {
         Ok(Self { dry_run: !dry.is_empty(), field_manager: manager.to_owned(), field_validation, force })
     }
 
+    /// As admission is shown them; `kind` is `CreateOptions` or `UpdateOptions`, of patches too.
+    pub fn shown(&self, q: &Query, kind: &str) -> Value {
+        let mut v = serde_json::json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        if self.dry_run {
+            v["dryRun"] = serde_json::json!(["All"]);
+        }
+        for (k, text) in [
+            ("fieldManager", self.field_manager.as_str()),
+            ("fieldValidation", q.get("fieldValidation").unwrap_or("")),
+        ] {
+            if !text.is_empty() {
+                v[k] = text.into();
+            }
+        }
+        v
+    }
+
     /// The manager that owns what this request sets: as given, or from the user agent.
     pub fn manager(&self, user_agent: &str) -> String {
         if !self.field_manager.is_empty() {
@@ -301,6 +318,25 @@ impl DeleteOptions {
                 .is_some_and(flag),
         };
         o.check(&dry)
+    }
+
+    /// As admission is shown them.
+    pub fn shown(&self) -> Value {
+        let mut v = serde_json::json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
+        let mut put = |path: &str, x: Option<Value>| {
+            if let Some(x) = x {
+                v.set_at(path, x);
+            }
+        };
+        put("gracePeriodSeconds", self.grace.map(Value::from));
+        put("preconditions.uid", self.uid.clone().map(Value::from));
+        put("preconditions.resourceVersion", self.resource_version.clone().map(Value::from));
+        put("orphanDependents", self.orphan_dependents.map(Value::from));
+        put("propagationPolicy", self.propagation.clone().map(Value::from));
+        put("dryRun", self.dry_run.then(|| serde_json::json!(["All"])));
+        let ignore = self.ignore_store_read_error;
+        put("ignoreStoreReadErrorWithClusterBreakingPotential", ignore.then(|| true.into()));
+        v
     }
 
     fn check(self, dry: &[&str]) -> Result<Self, Failure> {

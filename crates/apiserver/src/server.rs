@@ -53,6 +53,7 @@ pub struct ApiServer {
     pub audit: Option<Arc<Audit>>,
     /// Groups and versions that other servers serve.
     pub remotes: Remotes,
+    pub webhooks: crate::webhooks::Webhooks,
 }
 
 impl ApiServer {
@@ -80,6 +81,7 @@ impl ApiServer {
             documents: crate::openapi_docs::Documents::default(),
             fair: Fair::new(seats, cfg.request_timeout),
             remotes: Remotes::default(),
+            webhooks: crate::webhooks::Webhooks::default(),
             audit,
             cfg,
             rt,
@@ -87,6 +89,9 @@ impl ApiServer {
         auth::follow(&this);
         fair::load(&this);
         crate::crd::follow(&this);
+        let s = this.clone();
+        crate::webhooks::load(&s);
+        this.rt.spawn_until_stop("webhook configurations", crate::webhooks::follow(s));
         Ok(this)
     }
 

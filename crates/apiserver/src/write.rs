@@ -7,11 +7,12 @@ use crate::negotiate::{Media, Partial};
 use crate::options::WriteOptions;
 use crate::read::store_failure;
 use crate::registry::ResourceInfo;
+use crate::sub::scale;
 use crate::{Failure, Result, body, encode, managed, object, prepare, respond};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use meta::object::ObjectExt;
-use meta::{FieldError, GroupKind, Path, Reason, Status, Value};
+use meta::{FieldError, GroupKind, GroupVersionKind, Path, Reason, Status, Value};
 use mvcc::Record;
 use serve::Body;
 use std::sync::Arc;
@@ -84,6 +85,7 @@ async fn admit_create(cx: &Cx, obj: &mut Value, opts: &WriteOptions) -> Result<(
         name: &name,
         dry_run: opts.dry_run,
         kind: None,
+        options: opts.shown(&cx.query, "CreateOptions"),
     };
     admit::mutate(cx, &a, Some(obj), None).await?;
     prepare::dedup_owners(cx, obj, true);
@@ -142,6 +144,7 @@ async fn commit_new(cx: &Cx, mut obj: Value, opts: &WriteOptions) -> Result<Writ
         name: &name,
         dry_run: opts.dry_run,
         kind: None,
+        options: opts.shown(&cx.query, "CreateOptions"),
     };
     admit::validate(cx, &a, Some(&mut obj), None).await?;
     let key = cx.res.key(obj.namespace(), &name);
@@ -287,6 +290,12 @@ enum Attempt {
     Again(Option<Arc<Record>>),
 }
 
+/// The kind that admission of a scale sees.
+fn scale_kind(cx: &Cx, sub: &str) -> Option<GroupVersionKind> {
+    let s = cx.res.sub(sub).filter(|_| sub == "scale")?;
+    Some(GroupVersionKind::new(&s.group, &s.version, &s.kind))
+}
+
 async fn attempt(
     cx: &Cx,
     u: &Update<'_>,
@@ -305,15 +314,17 @@ async fn attempt(
     if u.manage {
         managed::on_update(cx, u.sub, Some(&old), &mut obj, &u.opts.manager(cx.user_agent()));
     }
+    let scale = scale_kind(cx, u.sub);
     let a = Admission {
         operation: admission::Operation::Update,
         subresource: u.sub,
         namespace: namespace_of(cx, u.name),
         name: u.name,
         dry_run: u.opts.dry_run,
-        kind: None,
+        kind: scale.as_ref(),
+        options: u.opts.shown(&cx.query, "UpdateOptions"),
     };
-    admit::mutate(cx, &a, Some(&mut obj), Some(&old)).await?;
+    scale::mutate(cx, &a, &mut obj, &old).await?;
     prepare::dedup_owners(cx, &mut obj, true);
 
     if obj.resource_version().is_empty() {
@@ -352,7 +363,7 @@ async fn commit_update(
     prepare::keep_metadata(&mut obj, old);
     prepare::validate_update(cx, u.sub, &obj, old)?;
     managed::keep_timestamps(old, &mut obj);
-    admit::validate(cx, a, Some(&mut obj), Some(old)).await?;
+    scale::validate(cx, a, &mut obj, old).await?;
     let store = &cx.server.store;
 
     if deletes(&cx.res, &obj, old) {

@@ -4,6 +4,7 @@
 //! byte for byte. `streaming` has the rest.
 
 mod dial;
+mod options;
 mod rewrite;
 mod streaming;
 pub(crate) mod target;
@@ -43,6 +44,7 @@ const HOP: [HeaderName; 7] = [
 ];
 
 pub async fn connect(cx: Cx, req: Request<Input>) -> Result<Response<Body>> {
+    options::admit(&cx, req.uri().query().unwrap_or("")).await?;
     let resource = cx.res.gvr.resource.clone();
     let streams = resource == "pods" && matches!(cx.subresource(), "exec" | "attach" | "portforward");
     // A GET with an upgrade does as much as a POST (AuthorizePodWebsocketUpgradeCreatePermission).

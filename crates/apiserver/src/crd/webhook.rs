@@ -6,7 +6,7 @@ use crate::server::ApiServer;
 use base64::Engine;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{Request, Uri};
+use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -22,6 +22,9 @@ use tokio_rustls::TlsConnector;
 /// Bytes of an answer, at most.
 const MAX_ANSWER: usize = 8 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
+/// Endpoints of a service to draw from, and to try.
+const ENDPOINTS: usize = 1000;
+const TRIED: usize = 3;
 /// Connections that are kept for the next call.
 const KEPT: usize = 8;
 /// Where a webhook is (`WebhookClientConfig`).
@@ -113,13 +116,22 @@ impl Hook {
         let url = self.target.url();
         let shown = if query.is_empty() { url.clone() } else { format!("{url}?{query}") };
         match tokio::time::timeout(timeout, self.exchange(server, &shown, body)).await {
-            Ok(Ok(b)) => Ok(b),
+            Ok(Ok((status, b))) if status.is_success() => match b.is_empty() {
+                true => Err(format!("0-length response with status code: {}", status.as_u16())),
+                false => Ok(b),
+            },
+            Ok(Ok((status, b))) => Err(unhappy(status, &b)),
             Ok(Err(e)) => Err(format!("Post {shown:?}: {e}")),
             Err(_) => Err(format!("Post {shown:?}: context deadline exceeded")),
         }
     }
 
-    async fn exchange(&self, server: &Arc<ApiServer>, url: &str, body: Bytes) -> Result<Bytes, String> {
+    async fn exchange(
+        &self,
+        server: &Arc<ApiServer>,
+        url: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), String> {
         let uri: Uri = url.parse().map_err(|e: http::uri::InvalidUri| e.to_string())?;
         let authority = uri.authority().map(|a| a.as_str().to_owned()).unwrap_or_default();
         let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
@@ -160,11 +172,7 @@ impl Hook {
             }
             drop(idle);
             let body = body.to_bytes();
-            if !status.is_success() {
-                let text = String::from_utf8_lossy(&body[..body.len().min(256)]).into_owned();
-                return Err(format!("the server answered {status}: {text}"));
-            }
-            return Ok(body);
+            return Ok((status, body));
         }
     }
 
@@ -207,11 +215,38 @@ impl Hook {
     }
 }
 
+/// What an answer says that is no success (client-go `newUnstructuredResponseError`).
+fn unhappy(status: StatusCode, body: &[u8]) -> String {
+    const MOST: usize = 2048;
+    if let Ok(s) = serde_json::from_slice::<meta::Status>(body)
+        && s.kind == "Status"
+        && !s.message.is_empty()
+    {
+        return s.message;
+    }
+    let text = String::from_utf8_lossy(&body[..body.len().min(MOST)]).trim().to_owned();
+    let text = if text.is_empty() { "unknown".to_owned() } else { text };
+    match status.as_u16() {
+        409 => "the server reported a conflict".into(),
+        404 => "the server could not find the requested resource".into(),
+        400 => "the server rejected our request for an unknown reason".into(),
+        401 => "the server has asked for the client to provide credentials".into(),
+        403 | 406 | 415 => text,
+        405 => "the server does not allow this method on the requested resource".into(),
+        422 => "the server rejected our request due to an error in our request".into(),
+        503 => "the server is currently unable to handle the request".into(),
+        504 => "the server was unable to return a response in the time allotted, but may still be processing the request".into(),
+        429 => "the server has received too many requests and has asked us to try again later".into(),
+        500.. => format!("an error on the server ({text:?}) has prevented the request from succeeding"),
+        n => format!("the server responded with the status code {n} but did not return more details"),
+    }
+}
+
 fn join(ip: &str, port: i64) -> String {
     if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
-/// Addresses of a service, best first: its cluster IP, then (where no proxy stands before that) its endpoints.
+/// Addresses of a service, best first: its endpoints, beginning with one drawn at random, then its cluster IP.
 fn service(server: &ApiServer, namespace: &str, name: &str, port: i64) -> Result<Vec<String>, String> {
     let reg = server.registry();
     let snap = server.store.cached();
@@ -225,10 +260,6 @@ fn service(server: &ApiServer, namespace: &str, name: &str, port: i64) -> Result
     let p = svc.array_at("spec.ports").iter().find(|p| p.i64_at("port") == Some(port));
     let p = p.ok_or_else(|| format!("no service port {port} found for service {name:?}"))?;
     let mut out = Vec::new();
-    let ip = svc.str_at("spec.clusterIP");
-    if !ip.is_empty() && ip != "None" {
-        out.push(join(ip, port));
-    }
     if let Some(slices) = find("discovery.k8s.io", "endpointslices") {
         snap.scan(&slices.scope_prefix(namespace), "", &mut |r| {
             if object::ext(r).header.label("kubernetes.io/service-name") == Some(name)
@@ -247,8 +278,17 @@ fn service(server: &ApiServer, namespace: &str, name: &str, port: i64) -> Result
                     }
                 }
             }
-            out.len() < 8
+            out.len() < ENDPOINTS
         });
+    }
+    if out.len() > 1 {
+        let n = out.len() as u64;
+        out.rotate_left(usize::try_from(server.random() % n).unwrap_or(0));
+        out.truncate(TRIED);
+    }
+    let ip = svc.str_at("spec.clusterIP");
+    if !ip.is_empty() && ip != "None" {
+        out.push(join(ip, port));
     }
     if out.is_empty() { Err(format!("no endpoints available for service {name:?}")) } else { Ok(out) }
 }

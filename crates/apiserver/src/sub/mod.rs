@@ -4,9 +4,11 @@ mod binding;
 mod component_status;
 mod eviction;
 mod review;
-mod scale;
+pub mod scale;
 mod token;
 mod token_review;
+
+pub use token_review::user_info;
 
 use crate::Result;
 use crate::body::{self, Expect, Input};

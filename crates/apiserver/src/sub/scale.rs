@@ -1,6 +1,7 @@
 //! `scale`: the replicas of a workload as an object of their own (kubernetes `pkg/registry/apps/*/storage`, and the
 //! same for custom resources).
 
+use crate::admit::{self, Admission};
 use crate::body::{self, Expect};
 use crate::cx::Cx;
 use crate::options::WriteOptions;
@@ -90,6 +91,34 @@ fn of_parent(info: &ResourceInfo, parent: &Value, p: &Paths) -> Result<Value> {
         s["status"]["selector"] = text.into();
     }
     Ok(s)
+}
+
+/// Whether an update is one of a scale, whose admission sees the scale and not its parent.
+fn is_scale(a: &Admission<'_>) -> bool {
+    a.subresource == "scale"
+}
+
+/// Mutating admission of an update: of the object, or of its scale.
+pub async fn mutate(cx: &Cx, a: &Admission<'_>, obj: &mut Value, old: &Value) -> Result<()> {
+    if !is_scale(a) {
+        return admit::mutate(cx, a, Some(obj), Some(old)).await;
+    }
+    let p = paths(&cx.res)?;
+    let mut s = of_parent(&cx.res, obj, &p)?;
+    let before = of_parent(&cx.res, old, &p)?;
+    admit::mutate(cx, a, Some(&mut s), Some(&before)).await?;
+    obj.set_at(&p.replicas, s.i64_at("spec.replicas").unwrap_or(0));
+    Ok(())
+}
+
+/// Validating admission of an update: of the object, or of its scale.
+pub async fn validate(cx: &Cx, a: &Admission<'_>, obj: &mut Value, old: &Value) -> Result<()> {
+    if !is_scale(a) {
+        return admit::validate(cx, a, Some(obj), Some(old)).await;
+    }
+    let p = paths(&cx.res)?;
+    let (mut s, before) = (of_parent(&cx.res, obj, &p)?, of_parent(&cx.res, old, &p)?);
+    admit::validate(cx, a, Some(&mut s), Some(&before)).await
 }
 
 pub async fn get(cx: &Cx) -> Result<Response<Body>> {

@@ -4,6 +4,7 @@ use super::own_kind;
 use crate::admit::{self, Admission};
 use crate::cx::Cx;
 use crate::lookup::Lookup;
+use crate::options::WriteOptions;
 use crate::{Result, respond};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -12,14 +13,15 @@ use meta::{Status, UserInfo, Value};
 use serde_json::json;
 use serve::Body;
 
-async fn admitted(cx: &Cx, obj: &mut Value, dry_run: bool) -> Result<()> {
+async fn admitted(cx: &Cx, obj: &mut Value, opts: &WriteOptions) -> Result<()> {
     let a = Admission {
         operation: admission::Operation::Create,
         subresource: "",
         namespace: "",
         name: "",
-        dry_run,
+        dry_run: opts.dry_run,
         kind: None,
+        options: opts.shown(&cx.query, "CreateOptions"),
     };
     admit::mutate(cx, &a, Some(obj), None).await?;
     admit::validate(cx, &a, Some(&mut obj.clone()), None).await
@@ -46,7 +48,7 @@ pub async fn token(cx: &Cx, input: &Bytes) -> Result<Response<Body>> {
     if r.str_at("spec.token").is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication").into());
     }
-    admitted(cx, &mut r, opts.dry_run).await?;
+    admitted(cx, &mut r, &opts).await?;
     let asked: Vec<String> =
         r.array_at("spec.audiences").iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let audiences = (!asked.is_empty()).then_some(asked.as_slice());
@@ -66,7 +68,7 @@ pub async fn token(cx: &Cx, input: &Bytes) -> Result<Response<Body>> {
 pub async fn own(cx: &Cx, input: &Bytes) -> Result<Response<Body>> {
     let media = cx.plain_media()?;
     let (mut r, opts) = own_kind(cx, input)?;
-    admitted(cx, &mut r, opts.dry_run).await?;
+    admitted(cx, &mut r, &opts).await?;
     r.set_at("metadata.creationTimestamp", cx.now.rfc3339());
     r.set_at("status", json!({ "userInfo": user_info(&cx.user) }));
     Ok(respond::value(StatusCode::CREATED, media, &r))
