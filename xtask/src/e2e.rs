@@ -1,9 +1,9 @@
 //! The user's day on a fresh cluster with real containers, driven by stock kubectl, on a test host of its own.
 
 use crate::hosts::{self, Hosts};
-use crate::tour::{AFTER_KILL, Step, TOUR};
+use crate::tour::{AFTER_KILL, NODE_LOST, Step, TOUR, TWO_NODES};
 use crate::{images, packages, sh, suite, up};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,11 @@ pub fn run(args: &[String]) -> Result<(), String> {
     }
     sh::run(&mut build)?;
     let exe = sh::target_dir().join(if release { "release/keelson" } else { "debug/keelson" });
+    match sh::flag(args, "--nodes").unwrap_or("1") {
+        "1" => {}
+        "2" => return two(args, kubectl.display().to_string(), &exe),
+        n => return Err(format!("--nodes={n}: there are tours for 1 and 2")),
+    }
     let mut hosts = Hosts::up(&["n1"])?;
     hosts.keep = args.iter().any(|a| a == "--keep");
     let dir = &hosts::path("n1", "/var/lib/keelson");
@@ -30,7 +35,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let begun = Instant::now();
     start(&hosts, &exe, dir)?;
     sh::step(&format!("the node is Ready after {:.1} s", begun.elapsed().as_secs_f64()));
-    let mut day = Day { hosts: &hosts, kubectl: kubectl.display().to_string(), ip: hosts.ip("n1")?, done: 0 };
+    let mut day = Day::new(&hosts, kubectl.display().to_string(), &exe)?;
     let tour = day.walk(TOUR);
     let rest = tour.and_then(|()| {
         sh::step("kill -9 the server, and start it again");
@@ -39,31 +44,63 @@ pub fn run(args: &[String]) -> Result<(), String> {
         start(&hosts, &exe, dir)?;
         day.walk(AFTER_KILL)
     });
-    println!("{} passed, {} failed", day.done, usize::from(rest.is_err()));
-    if rest.is_err() {
-        let log = std::fs::read_to_string(dir.join("server.log")).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        eprintln!("the server's log ends with\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
-    }
-    rest
+    day.end(rest, &[dir.join("server.log")])
 }
+
+/// The same on two nodes, one of which is lost in the end.
+fn two(args: &[String], kubectl: String, exe: &Path) -> Result<(), String> {
+    let mut hosts = Hosts::up(&["n1", "n2"])?;
+    hosts.keep = args.iter().any(|a| a == "--keep");
+    for n in ["n1", "n2"] {
+        images::build(&hosts::path(n, "/var/lib/keelson/images"))?;
+    }
+    let dir = hosts::path("n1", "/var/lib/keelson");
+    suite::cluster(&hosts, exe, &dir, &[EVICT])?;
+    let mut day = Day::new(&hosts, kubectl, exe)?;
+    let tour = day.walk(TWO_NODES);
+    let rest = tour.and_then(|()| {
+        sh::step("n2 is lost");
+        hosts.lose("n2")?;
+        day.walk(NODE_LOST)
+    });
+    day.end(rest, &[dir.join("server.log"), hosts::path("n2", "agent.log")])
+}
+
+/// A build machine's disk may be nearly full: that is not what is tested here.
+const EVICT: &str = "--eviction-hard=memory.available<50Mi,nodefs.available<1%,imagefs.available<1%";
 
 fn start(hosts: &Hosts, exe: &Path, dir: &Path) -> Result<(), String> {
     let mut server = hosts.on("n1");
     server.arg(exe);
-    // A build machine's disk may be nearly full: that is not what is tested here.
-    let evict = "--eviction-hard=memory.available<50Mi,nodefs.available<1%,imagefs.available<1%";
-    up::start_on(server, "/var/lib/keelson", dir, &[evict]).map(drop)
+    up::start_on(server, "/var/lib/keelson", dir, &[EVICT]).map(drop)
 }
 
 struct Day<'a> {
     hosts: &'a Hosts,
     kubectl: String,
-    ip: String,
+    keelson: PathBuf,
+    /// Addresses of n1 and n2, the second empty when there is none.
+    ips: [String; 2],
     done: usize,
 }
 
-impl Day<'_> {
+impl<'a> Day<'a> {
+    fn new(hosts: &'a Hosts, kubectl: String, exe: &Path) -> Result<Self, String> {
+        let ips = [hosts.ip("n1")?, hosts.ip("n2").unwrap_or_default()];
+        Ok(Self { hosts, kubectl, keelson: exe.to_owned(), ips, done: 0 })
+    }
+
+    /// Says how it went, with the ends of the logs when it did not go well.
+    fn end(&self, outcome: Result<(), String>, logs: &[PathBuf]) -> Result<(), String> {
+        println!("{} passed, {} failed", self.done, usize::from(outcome.is_err()));
+        for path in logs.iter().filter(|_| outcome.is_err()) {
+            let log = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("{} ends with\n{}", path.display(), lines[lines.len().saturating_sub(30)..].join("\n"));
+        }
+        outcome
+    }
+
     fn walk(&mut self, steps: &[Step]) -> Result<(), String> {
         for s in steps {
             let begun = Instant::now();
@@ -85,8 +122,13 @@ impl Day<'_> {
     }
 
     fn attempt(&self, s: &Step) -> Result<(bool, String), String> {
-        let script =
-            format!("k() {{ {k} \"$@\"; }}; k1() {{ {k} -n tour \"$@\"; }}\n{}", s.run, k = self.kubectl);
+        let script = format!(
+            "k() {{ {k} \"$@\"; }}; k1() {{ {k} -n tour \"$@\"; }}
+f() {{ k1 get pod -l app=$1 --field-selector spec.nodeName=$2 -o jsonpath=\"{{.items[0]$3}}\"; }}
+p() {{ f $1 $2 .metadata.name; }}; pip() {{ f $1 $2 .status.podIP; }}\n{}",
+            s.run,
+            k = self.kubectl
+        );
         let o = self
             .hosts
             .on("n1")
@@ -94,7 +136,9 @@ impl Day<'_> {
             .env("KUBECONFIG", "/var/lib/keelson/admin.kubeconfig")
             .env("HOME", hosts::dir().join("n1"))
             .env("KUBECTL", &self.kubectl)
-            .env("IP", &self.ip)
+            .env("IP", &self.ips[0])
+            .env("IP2", &self.ips[1])
+            .env("KEELSON", &self.keelson)
             .env("TOUR", sh::root().join("e2e/tour"))
             .stdin(Stdio::null())
             .output()

@@ -36,6 +36,10 @@ impl Hosts {
         c.arg("exec").arg(host);
         c
     }
+    /// Ends a host, with everything on it, at once.
+    pub fn lose(&self, host: &str) -> Result<(), String> {
+        sh::run(script().arg("lose").arg(host))
+    }
     pub fn ip(&self, host: &str) -> Result<String, String> {
         sh::output(script().arg("ip").arg(host)).map(|s| s.trim().to_owned())
     }

@@ -35,8 +35,8 @@ const COMMANDS: &[Command] = &[
     ("images", &[], "build the demo and pause images into DIR", images::run),
     (
         "e2e",
-        &["--keep", "--release"],
-        "the user's day on a fresh cluster with real containers            [--keep] [--release]",
+        &["--keep", "--release", "--nodes="],
+        "the user's day on a fresh cluster with real containers            [--nodes 2] [--keep] [--release]",
         e2e::run,
     ),
     (

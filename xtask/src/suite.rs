@@ -169,7 +169,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         link_images(&images, &dir)?;
     }
     registry(&hosts, &images)?;
-    cluster(&hosts, &exe, data)?;
+    cluster(&hosts, &exe, data, &[])?;
     // Sets of hosts have reports of their own.
     let set = hosts::dir().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let report = sh::target_dir().join(if set == "hosts" {
@@ -259,17 +259,17 @@ fn registry(hosts: &Hosts, images: &Path) -> Result<(), String> {
 }
 
 /// A server on n1 and an agent on n2, both Ready. `data` is n1's data directory as this machine sees it.
-pub fn cluster(hosts: &Hosts, exe: &Path, data: &Path) -> Result<(), String> {
+pub fn cluster(hosts: &Hosts, exe: &Path, data: &Path, extra: &[&str]) -> Result<(), String> {
     sh::step("starting a server on n1");
     let mut server = hosts.on("n1");
     server.arg(exe);
-    up::start_on(server, "/var/lib/keelson", data, &[])?;
+    up::start_on(server, "/var/lib/keelson", data, extra)?;
     let token = std::fs::read_to_string(data.join("token")).map_err(|e| format!("the join token: {e}"))?;
     sh::step("joining n2");
     let mut agent = hosts.on("n2");
     let log = std::fs::File::create(hosts::path("n2", "agent.log")).map_err(|e| e.to_string())?;
     agent.arg(exe).args(["agent", "--data-dir=/var/lib/keelson", "--token", token.trim(), "--server"]);
-    agent.arg(format!("https://{}:6443", hosts.ip("n1")?));
+    agent.arg(format!("https://{}:6443", hosts.ip("n1")?)).args(extra);
     agent.stdin(Stdio::null()).stdout(log.try_clone().map_err(|e| e.to_string())?).stderr(log);
     agent.spawn().map_err(|e| format!("cannot start the agent: {e}"))?;
     let mut wait = hosts.on("n1");

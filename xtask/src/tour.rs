@@ -176,3 +176,112 @@ pub const AFTER_KILL: &[Step] = &[
         30,
     ),
 ];
+
+/// On two nodes, n1 and n2. `$IP2` is the address of n2; `p APP NODE` prints the name of that app's pod on the node, and
+/// `pip` its address; pods of `host` are in the network of their node, so what they do the node does.
+pub const TWO_NODES: &[Step] = &[
+    step("both nodes are Ready", "k get nodes", "n1\nn2\n!NotReady", 60),
+    step("something on each", "k create namespace tour; k1 apply -f $TOUR/two.yaml", "created", 20),
+    step(
+        "it runs",
+        "for d in daemonset/each daemonset/host deployment/web; do k1 rollout status $d --timeout=60s || exit 1; done",
+        "deployment \"web\" successfully rolled out",
+        90,
+    ),
+    step("on both", "k1 get pods -l app=web -o wide", "n1\nn2", 5),
+    step(
+        "a pod reaches one of the other node, and back",
+        "for n in n1:n2 n2:n1; do k1 exec $(p each ${n%:*}) -- wget -qO- -T 2 http://$(pip each ${n#*:}):8080/client; done; echo $(pip each n1); echo $(pip each n2)",
+        "10.244.",
+        15,
+    ),
+    step(
+        "its own address is what the other sees",
+        "a=$(k1 exec $(p each n1) -- wget -qO- -T 2 http://$(pip each n2):8080/client); [ $a = $(pip each n1) ] && echo the same",
+        "the same",
+        15,
+    ),
+    step(
+        "a Service answers from pods and hosts of both nodes",
+        "for a in each host; do for n in n1 n2; do for i in 1 2 3 4; do k1 exec $(p $a $n) -- wget -qO- -T 2 http://$(k1 get service each -o jsonpath='{.spec.clusterIP}')/version || exit 1; done; done; done; echo all",
+        "all",
+        30,
+    ),
+    step(
+        "by name, too",
+        "for n in n1 n2; do k1 exec $(p each $n) -- wget -qO- -T 2 http://each.tour.svc.cluster.local/ || exit 1; done; echo all",
+        "Hello from each-\nall",
+        20,
+    ),
+    step(
+        "a port that a Service does not have is refused at once",
+        "k1 exec $(p each n2) -- wget -qO- -T 5 http://$(k1 get service each -o jsonpath='{.spec.clusterIP}'):81/",
+        "refused",
+        15,
+    ),
+    step(
+        "NodePorts answer on both nodes, to hosts and pods of both",
+        "for a in each host; do for n in n1 n2; do for ip in $IP $IP2; do for port in 30088 30089; do k1 exec $(p $a $n) -- wget -qO- -T 2 http://$ip:$port/version || exit 1; done; done; done; done; echo all",
+        "all",
+        40,
+    ),
+    step(
+        "with externalTrafficPolicy Local the client's address is kept",
+        "wget -qO- -T2 http://$IP2:30089/client",
+        "10.90.0.1",
+        10,
+    ),
+    step("with Cluster it is the node's", "wget -qO- -T2 http://$IP2:30088/client", "10.\n!10.90.0.1", 10),
+    step(
+        "hostPorts",
+        "for n in n1 n2; do for ip in $IP $IP2; do k1 exec $(p each $n) -- wget -qO- -T 2 http://$ip:8088/version || exit 1; done; done; wget -qO- -T2 http://$IP2:8088/version && echo all",
+        "all",
+        20,
+    ),
+    step(
+        "pods in the host's network",
+        "for n in n1 n2; do for ip in $IP $IP2; do k1 exec $(p each $n) -- wget -qO- -T 2 http://$ip:8090/version || exit 1; done; done; echo all",
+        "all",
+        20,
+    ),
+    step(
+        "hosts reach the pods of both nodes",
+        "for n in n1 n2; do for m in n1 n2; do k1 exec $(p host $n) -- wget -qO- -T 2 http://$(pip each $m):8080/version || exit 1; done; done; echo all",
+        "all",
+        20,
+    ),
+    step("logs of the other node", "k1 logs $(p each n2) --tail=3", "GET /", 10),
+    step(
+        "a policy lets nobody in",
+        "k1 apply -f $TOUR/policy.yaml >/dev/null; sleep 1; for n in n1 n2; do for m in n1 n2; do k1 exec $(p each $n) -- wget -qO- -T 1 http://$(pip web $m):8080/version && echo let in; done; done; echo done",
+        "done\n!let in",
+        30,
+    ),
+    step("but the probes of the kubelet", "sleep 2; k1 get deployment web", "2/2", 10),
+    step(
+        "it lets those in that it names",
+        r#"k1 patch networkpolicy web --type=json -p '[{"op":"replace","path":"/spec/ingress/0/from/0/podSelector/matchLabels/app","value":"each"}]' >/dev/null; sleep 1; for n in n1 n2; do for m in n1 n2; do k1 exec $(p each $n) -- wget -qO- -T 2 http://$(pip web $m):8080/version || exit 1; done; done; echo all"#,
+        "all",
+        30,
+    ),
+    step("and is taken back", "k1 delete networkpolicy web", "deleted", 10),
+    step("the network says that it is well", "$KEELSON net status", "n2\nup\n!down\n!missing", 10),
+];
+
+/// After n2 was lost, all of it at once.
+pub const NODE_LOST: &[Step] = &[
+    step("the node is missed", "k get nodes", "n2\nNotReady", 90),
+    step(
+        "its pods are replaced on the other one",
+        "k1 get pods -l app=web --field-selector spec.nodeName=n1 --no-headers | grep -c ' 1/1 .*Running'",
+        "2",
+        90,
+    ),
+    step(
+        "Services forget it",
+        "for i in 1 2 3 4 5 6 7 8; do wget -qO- -T2 -t1 http://$(k1 get service web -o jsonpath='{.spec.clusterIP}')/version || exit 1; done; echo all",
+        "all",
+        30,
+    ),
+    step("the node is given up", "k delete node n2; ip route show proto 37", "!10.244.1.0/24", 20),
+];

@@ -1,10 +1,13 @@
-//! The node's part of the pod network: sysctls, masquerade, the CNI configuration, routes to the other nodes' pods.
+//! The node's part of the pod network: sysctls, masquerade, the CNI configuration, the ways to the other nodes' pods.
 
-use crate::{hostport, link};
+use crate::routes::{self, OVERHEAD, Peer, Underlay};
+use crate::{hostport, link, status};
 use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Node;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,6 +19,7 @@ pub struct Config {
     pub cni_conf_dir: PathBuf,
     /// Where addresses are reserved.
     pub data_dir: PathBuf,
+    /// The MTU of pods; 0: what the links between the nodes take.
     pub mtu: u32,
 }
 
@@ -32,29 +36,43 @@ pub enum Error {
 pub struct Plan {
     /// This node's pods; `None` until it is given.
     pub own: Option<Ipv4Net>,
-    /// Other nodes' pods and the address they are behind, sorted.
-    pub routes: Vec<(Ipv4Net, Ipv4Addr)>,
+    pub address: Option<Ipv4Addr>,
+    /// Of the link below; pods have less where there are tunnels.
+    pub mtu: u32,
+    /// The other nodes, sorted.
+    pub peers: Vec<Peer>,
+}
+
+impl Plan {
+    /// The MTU of pods.
+    pub fn pod_mtu(&self) -> u32 {
+        if self.peers.iter().any(|p| p.tunnel) { self.mtu.saturating_sub(OVERHEAD) } else { self.mtu }
+    }
 }
 
 /// One node as far as routing goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeNet {
     pub name: String,
     pub pod_cidr: Option<Ipv4Net>,
     pub internal_ip: Option<Ipv4Addr>,
 }
 
-pub fn plan(me: &str, nodes: &[NodeNet]) -> Plan {
-    let mut p = Plan::default();
+/// A node on a link of ours is its pods' gateway; to any other a tunnel leads.
+pub fn plan(me: &str, nodes: &[NodeNet], below: &Underlay) -> Plan {
+    let mut p = Plan { mtu: below.mtu, ..Plan::default() };
     for n in nodes {
         match (n.pod_cidr, n.internal_ip) {
-            (own, _) if n.name == me => p.own = own,
-            (Some(net), Some(ip)) => p.routes.push((net, ip)),
+            (own, address) if n.name == me => (p.own, p.address) = (own, address),
+            (Some(net), Some(address)) => {
+                let tunnel = !below.subnets.iter().any(|s| s.contains(&address));
+                p.peers.push(Peer { net, address, name: n.name.clone(), tunnel });
+            }
             _ => {}
         }
     }
-    p.routes.sort();
-    p.routes.dedup_by_key(|r| r.0);
+    p.peers.sort();
+    p.peers.dedup_by_key(|r| r.net);
     p
 }
 
@@ -69,8 +87,8 @@ add rule ip keelson-masquerade postrouting ip saddr {cluster} ip daddr != {clust
     )
 }
 
-fn conflist(net: Ipv4Net, cfg: &Config) -> String {
-    let mtu = cfg.mtu;
+fn conflist(net: Ipv4Net, cfg: &Config, p: &Plan) -> String {
+    let mtu = if cfg.mtu == 0 { p.pod_mtu() } else { cfg.mtu };
     let v = serde_json::json!({
         "cniVersion": "1.0.0",
         "name": "keelson",
@@ -104,12 +122,15 @@ pub fn apply(cfg: &Config, p: &Plan) -> Result<(), Error> {
             link::loopback_address(&h, node).await?;
             link::service_route(&h, services, node).await?;
         }
-        crate::link::sync_routes(&h, &plan.routes).await
+        routes::sync(&h, plan.own, plan.address, plan.mtu, &plan.peers).await
     })
     .map_err(Error::Host)?;
+    if let Err(e) = status::write(&cfg.data_dir, &cfg.node_name, p) {
+        tracing::warn!("cannot note the state of the pod network: {e}");
+    }
     if let Some(own) = p.own {
         let path = cfg.cni_conf_dir.join("10-keelson.conflist");
-        let text = conflist(own, cfg);
+        let text = conflist(own, cfg, p);
         if std::fs::read_to_string(&path).unwrap_or_default() != text {
             let go = || {
                 std::fs::create_dir_all(&cfg.cni_conf_dir)?;
@@ -147,54 +168,67 @@ fn node_net(n: &Node) -> NodeNet {
     NodeNet { name: n.metadata.name.clone().unwrap_or_default(), pod_cidr, internal_ip }
 }
 
+/// With nothing heard for so long the host is looked at again: a link that went down took its routes with it.
+const REPEAT: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(2);
+
 async fn follow(cfg: &Config, client: client::Client, rt: &runtime::Runtime) {
     let nodes = client::InformerFactory::new(client.transport.clone(), rt).informer::<Node>();
     rt.ready.set("pod-network", Err("waiting for this node's podCIDR".to_owned()));
     nodes.synced().await;
     let mut events = nodes.subscribe();
-    let mut known: std::collections::BTreeMap<String, NodeNet> = std::collections::BTreeMap::new();
-    let mut applied = None;
+    let mut known: BTreeMap<String, NodeNet> = BTreeMap::new();
+    let (mut wait, mut said) = (REPEAT, None);
     loop {
-        let retry = async {
-            match &applied {
-                Some(_) => std::future::pending().await,
-                None => tokio::time::sleep(std::time::Duration::from_secs(2)).await,
-            }
-        };
+        let mut changed = false;
         let mut next = tokio::select! {
             e = events.next() => Some(e),
-            () = retry => None,
+            () = tokio::time::sleep(wait) => {
+                changed = true;
+                None
+            }
             () = rt.stopping() => return,
         };
         while let Some(e) = next {
-            match &e {
-                client::Event::Deleted(o) => drop(known.remove(&o.header.name)),
-                e => {
-                    if let Ok(n) = e.object().decode::<Node>() {
-                        known.insert(e.object().header.name.clone(), node_net(&n));
-                    }
-                }
+            let name = e.object().header.name.clone();
+            let now = match &e {
+                client::Event::Deleted(_) => None,
+                e => e.object().decode::<Node>().ok().map(|n| node_net(&n)),
+            };
+            changed |= known.get(&name) != now.as_ref();
+            match now {
+                Some(n) => drop(known.insert(name, n)),
+                None => drop(known.remove(&name)),
             }
             next = events.try_next();
         }
-        let nets: Vec<NodeNet> = known.values().cloned().collect();
-        let want = plan(&cfg.node_name, &nets);
-        if applied.as_ref() == Some(&want) {
+        if !changed {
             continue;
         }
-        let (c, w) = (cfg.clone(), want.clone());
-        let done = tokio::task::spawn_blocking(move || apply(&c, &w)).await;
-        match done.unwrap_or_else(|e| Err(Error::Host(e.to_string()))) {
-            Ok(()) => {
-                if want.own.is_some() {
+        let nets: Vec<NodeNet> = known.values().cloned().collect();
+        let c = cfg.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let address = nets.iter().find(|n| n.name == c.node_name).and_then(|n| n.internal_ip);
+            let read = |h| async move { routes::underlay(&h, address).await };
+            let below = link::with_netlink(None, read).map_err(Error::Host)?;
+            let p = plan(&c.node_name, &nets, &below);
+            apply(&c, &p)?;
+            Ok(p)
+        });
+        match done.await.unwrap_or_else(|e| Err(Error::Host(e.to_string()))) {
+            Ok(p) => {
+                if p.own.is_some() {
                     rt.ready.set("pod-network", Ok(()));
                 }
-                applied = Some(want);
+                (wait, said) = (REPEAT, None);
             }
             Err(e) => {
-                tracing::error!("{e}; trying again");
-                rt.ready.set("pod-network", Err(e.to_string()));
-                applied = None;
+                let e = e.to_string();
+                if said.as_ref() != Some(&e) {
+                    tracing::error!("{e}; trying again");
+                }
+                rt.ready.set("pod-network", Err(e.clone()));
+                (wait, said) = (RETRY, Some(e));
             }
         }
     }
@@ -216,10 +250,15 @@ mod tests {
             n("b", "10.244.1.0/24", "192.0.2.2"),
             n("c", "", "192.0.2.3"),
             n("d", "10.244.3.0/24", ""),
+            n("e", "10.244.4.0/24", "192.0.2.200"),
         ];
-        let p = plan("a", &nodes);
-        assert_eq!(p.own, "10.244.0.0/24".parse().ok());
-        assert_eq!(p.routes, [("10.244.1.0/24".parse().unwrap(), "192.0.2.2".parse().unwrap())]);
-        assert_eq!(plan("c", &nodes).own, None);
+        let below = Underlay { subnets: vec!["192.0.2.0/25".parse().unwrap()], mtu: 1500 };
+        let p = plan("a", &nodes, &below);
+        assert_eq!((p.own, p.address), ("10.244.0.0/24".parse().ok(), "192.0.2.1".parse().ok()));
+        let ways: Vec<_> = p.peers.iter().map(|p| (p.name.as_str(), p.tunnel)).collect();
+        assert_eq!(ways, [("b", false), ("e", true)]);
+        assert_eq!(p.pod_mtu(), 1450);
+        assert_eq!(plan("a", &nodes[..4], &below).pod_mtu(), 1500);
+        assert_eq!(plan("c", &nodes, &below).own, None);
     }
 }

@@ -19,7 +19,7 @@ pub struct NetConf {
     /// The node's share of the pod network: `10.244.1.0/24`.
     #[serde(default, rename = "podCIDR")]
     pub pod_cidr: Option<ipnet::Ipv4Net>,
-    /// 0: that of the interface of the default route, else 1500.
+    /// 0: 1500.
     #[serde(default)]
     pub mtu: u32,
     /// Where reservations are kept.

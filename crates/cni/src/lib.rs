@@ -13,6 +13,8 @@ pub mod hostport;
 pub mod ipam;
 pub mod link;
 pub mod plugin;
+pub mod routes;
+pub mod status;
 
 pub use agent::{Config, run};
 

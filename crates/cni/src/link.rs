@@ -1,7 +1,7 @@
 //! Links, addresses and routes over netlink. The one place that knows rtnetlink.
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::neighbour::{NeighbourFlags, NeighbourState};
 use rtnetlink::packet_route::route::{RouteProtocol, RouteScope};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -62,10 +62,17 @@ pub fn mac_text(mac: &[u8]) -> String {
     mac.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":")
 }
 
-fn gone(e: &rtnetlink::Error) -> bool {
-    const ENODEV: i32 = -19;
-    const ESRCH: i32 = -3;
-    matches!(e, rtnetlink::Error::NetlinkError(m) if m.code.is_some_and(|c| c.get() == ENODEV || c.get() == ESRCH))
+const ENODEV: i32 = -19;
+const ESRCH: i32 = -3;
+const ENOENT: i32 = -2;
+const EEXIST: i32 = -17;
+
+fn code(e: &rtnetlink::Error) -> Option<i32> {
+    if let rtnetlink::Error::NetlinkError(m) = e { m.code.map(|c| c.get()) } else { None }
+}
+
+pub(crate) fn gone(e: &rtnetlink::Error) -> bool {
+    matches!(code(e), Some(ENODEV | ESRCH | ENOENT))
 }
 
 pub async fn get(h: &Handle, name: &str) -> Result<Option<Link>, String> {
@@ -88,7 +95,7 @@ pub async fn get(h: &Handle, name: &str) -> Result<Option<Link>, String> {
     }
 }
 
-async fn must_get(h: &Handle, name: &str) -> Result<Link, String> {
+pub(crate) async fn must_get(h: &Handle, name: &str) -> Result<Link, String> {
     get(h, name).await?.ok_or_else(|| format!("interface {name} is not there"))
 }
 
@@ -103,24 +110,21 @@ pub async fn delete(h: &Handle, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes a veth pair and moves `peer` into `netns`; answers the host end.
-pub async fn veth(h: &Handle, host: &str, peer: &str, mtu: u32, netns: &File) -> Result<Link, String> {
-    delete(h, host).await?;
-    h.link()
-        .add(LinkVeth::new(host, peer).mtu(mtu).build())
-        .execute()
-        .await
-        .map_err(|e| format!("making {host}: {e}"))?;
-    let p = must_get(h, peer).await?;
-    let go = LinkUnspec::new_with_index(p.index).mtu(mtu).setns_by_fd(netns.as_raw_fd()).build();
-    h.link().set(go).execute().await.map_err(|e| format!("moving {peer} into the pod: {e}"))?;
-    let l = must_get(h, host).await?;
-    h.link()
-        .set(LinkUnspec::new_with_index(l.index).up().build())
-        .execute()
-        .await
-        .map_err(|e| format!("{host} up: {e}"))?;
-    Ok(l)
+/// Makes a veth pair whose other end is `ifname` in `netns`, both up; answers the host end. One request does it all: each
+/// takes the kernel's one lock for links, and moving an interface afterwards makes it wait for all processors.
+pub async fn veth(h: &Handle, host: &str, ifname: &str, mtu: u32, netns: &File) -> Result<Link, String> {
+    let make = || {
+        let peer = LinkUnspec::new_with_name(ifname).mtu(mtu).setns_by_fd(netns.as_raw_fd()).up().build();
+        LinkVeth::new(host, ifname).set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).mtu(mtu).up().build()
+    };
+    let mut made = h.link().add(make()).execute().await;
+    if matches!(&made, Err(e) if code(e) == Some(EEXIST)) {
+        // What an attempt that was cut short left.
+        delete(h, host).await?;
+        made = h.link().add(make()).execute().await;
+    }
+    made.map_err(|e| format!("making {host} and the pod's {ifname}: {e}"))?;
+    must_get(h, host).await
 }
 
 pub async fn set_up(h: &Handle, name: &str) -> Result<(), String> {
@@ -132,18 +136,15 @@ pub async fn set_up(h: &Handle, name: &str) -> Result<(), String> {
         .map_err(|e| format!("{name} up: {e}"))
 }
 
-/// The pod's side: name, address, gateway. Answers the pod's interface.
+/// The pod's side: address, gateway. Answers the pod's interface.
 pub async fn configure_pod(
     h: &Handle,
-    peer: &str,
     ifname: &str,
     ip: Ipv4Addr,
     host_mac: &[u8],
 ) -> Result<Link, String> {
     set_up(h, "lo").await?;
-    let l = must_get(h, peer).await?;
-    let set = LinkUnspec::new_with_index(l.index).name(ifname.to_owned()).up().build();
-    h.link().set(set).execute().await.map_err(|e| format!("naming {ifname}: {e}"))?;
+    let l = must_get(h, ifname).await?;
     h.address().add(l.index, IpAddr::V4(ip), 32).execute().await.map_err(|e| format!("address {ip}: {e}"))?;
     neighbour(h, l.index, GATEWAY, host_mac).await?;
     let to_gateway = RouteMessageBuilder::<Ipv4Addr>::new()
@@ -158,7 +159,7 @@ pub async fn configure_pod(
         .pref_source(ip)
         .build();
     h.route().add(default).execute().await.map_err(|e| format!("default route: {e}"))?;
-    must_get(h, ifname).await
+    Ok(l)
 }
 
 /// A neighbour entry that never expires.
@@ -217,55 +218,4 @@ pub async fn service_route(h: &Handle, net: ipnet::Ipv4Net, source: Ipv4Addr) ->
         .pref_source(source)
         .protocol(PROTOCOL);
     h.route().add(r.build()).replace().execute().await.map_err(|e| format!("route to services {net}: {e}"))
-}
-
-/// Makes our routes through gateways exactly these; routes of other protocols are left alone.
-pub async fn sync_routes(h: &Handle, want: &[(ipnet::Ipv4Net, Ipv4Addr)]) -> Result<(), String> {
-    use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute};
-    let mut have = Vec::new();
-    let mut all = h.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
-    while let Some(r) = all.try_next().await.map_err(|e| format!("reading routes: {e}"))? {
-        if r.header.protocol != PROTOCOL {
-            continue;
-        }
-        let (mut dst, mut via) = (None, None);
-        for a in &r.attributes {
-            match a {
-                RouteAttribute::Destination(RouteAddress::Inet(d)) => dst = Some(*d),
-                RouteAttribute::Gateway(RouteAddress::Inet(g)) => via = Some(*g),
-                _ => {}
-            }
-        }
-        if let (Some(d), Some(g)) = (dst, via)
-            && let Ok(net) = ipnet::Ipv4Net::new(d, r.header.destination_prefix_length)
-        {
-            have.push(((net, g), r));
-        }
-    }
-    for (key, message) in &have {
-        if !want.contains(key) {
-            h.route()
-                .del(message.clone())
-                .execute()
-                .await
-                .map_err(|e| format!("removing the route to {}: {e}", key.0))?;
-        }
-    }
-    for (net, via) in want {
-        if have.iter().any(|(k, _)| k == &(*net, *via)) {
-            continue;
-        }
-        let r = RouteMessageBuilder::<Ipv4Addr>::new()
-            .destination_prefix(net.network(), net.prefix_len())
-            .gateway(*via)
-            .protocol(PROTOCOL)
-            .build();
-        h.route()
-            .add(r)
-            .replace()
-            .execute()
-            .await
-            .map_err(|e| format!("route to {net} via {via}: {e}; are the two hosts on one link?"))?;
-    }
-    Ok(())
 }

@@ -77,13 +77,13 @@ fn netns(call: &Call) -> Result<File, Error> {
         .map_err(|e| Error::new(BAD_ENV, format!("cannot open CNI_NETNS {}", call.netns), e))
 }
 
-/// Host and temporary peer names of an attachment: 4 characters and 11 digits of a hash fill the kernel's 15.
-fn names(call: &Call) -> (String, String) {
+/// The host's name of an attachment: 4 characters and 11 digits of a hash fill the kernel's 15.
+fn host_name(call: &Call) -> String {
     let hash: String = Sha256::digest(format!("{}/{}", call.container_id, call.ifname))
         .iter()
         .map(|b| format!("{b:02x}"))
         .collect();
-    (format!("kvth{}", &hash[..11]), format!("ktmp{}", &hash[..11]))
+    format!("kvth{}", &hash[..11])
 }
 
 fn open_ipam(conf: &NetConf) -> Result<Ipam, Error> {
@@ -120,7 +120,7 @@ fn add(conf: &NetConf, call: &Call) -> Result<String, Error> {
     match attach(conf, call, &ns, net, ip) {
         Ok(r) => Ok(r),
         Err(e) => {
-            let (host, _) = names(call);
+            let host = host_name(call);
             let _ = link::with_netlink(None, |h| async move { link::delete(&h, &host).await });
             let _ = open_ipam(conf)?.release(&call.container_id, &call.ifname);
             Err(failed(e))
@@ -135,11 +135,11 @@ fn attach(
     net: ipnet::Ipv4Net,
     ip: Ipv4Addr,
 ) -> Result<String, String> {
-    let (host, peer) = names(call);
-    let mtu = if conf.mtu == 0 { 1500 } else { conf.mtu };
+    let host = host_name(call);
+    let mtu = if conf.mtu == 0 { crate::routes::DEFAULT_MTU } else { conf.mtu };
     let host_link = {
-        let (host, peer) = (host.clone(), peer.clone());
-        link::with_netlink(None, |h| async move { link::veth(&h, &host, &peer, mtu, ns).await })?
+        let (host, ifname) = (host.clone(), call.ifname.clone());
+        link::with_netlink(None, |h| async move { link::veth(&h, &host, &ifname, mtu, ns).await })?
     };
     for (key, value) in [("rp_filter", "0"), ("forwarding", "1"), ("route_localnet", "1")] {
         let path = format!("/proc/sys/net/ipv4/conf/{host}/{key}");
@@ -150,7 +150,7 @@ fn attach(
         let (ifname, mac) = (call.ifname.clone(), host_link.mac.clone());
         link::with_netlink(
             Some(ns),
-            |h| async move { link::configure_pod(&h, &peer, &ifname, ip, &mac).await },
+            |h| async move { link::configure_pod(&h, &ifname, ip, &mac).await },
         )?
     };
     let (index, mac) = (host_link.index, pod_link.mac.clone());
@@ -166,7 +166,7 @@ fn attach(
 }
 
 fn del(conf: &NetConf, call: &Call) -> Result<(), Error> {
-    let (host, _) = names(call);
+    let host = host_name(call);
     let found = open_ipam(conf)?.find(&call.container_id, &call.ifname).map_err(failed)?;
     if let Some(ip) = found {
         hostport::remove(ip).map_err(failed)?;

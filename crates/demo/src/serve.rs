@@ -30,6 +30,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
 fn connection(c: TcpStream) {
     let _ = c.set_read_timeout(Some(Duration::from_secs(60)));
     let Ok(mut out) = c.try_clone() else { return };
+    let client = c.peer_addr().map(|a| format!("{}\n", a.ip().to_canonical())).unwrap_or_default();
     let mut input = BufReader::new(c);
     loop {
         let mut line = String::new();
@@ -54,7 +55,11 @@ fn connection(c: TcpStream) {
             close |= h == "connection: close";
         }
         let _ = std::io::copy(&mut input.by_ref().take(length.min(1 << 20)), &mut std::io::sink());
-        let (status, body) = answer(&target);
+        let (status, body) = match target.as_str() {
+            // Who is asking: what is left of the address after all the translating on the way.
+            "/client" => ("200 OK", client.clone()),
+            other => answer(other),
+        };
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: {}\r\n\r\n",
             body.len(),

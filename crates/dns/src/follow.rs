@@ -2,7 +2,6 @@
 
 use crate::server::Shared;
 use client::{Client, InformerFactory, Key, RawObject};
-use dnsplan::Zone;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use runtime::Runtime;
@@ -26,7 +25,6 @@ pub async fn run(shared: Arc<Shared>, client: Client, rt: Runtime) {
     services.synced().await;
     slices.synced().await;
     namespaces.synced().await;
-    let mut zone = Zone::clone(&shared.zone.load());
     let (mut by_service, mut by_slice, mut by_namespace) =
         (services.subscribe(), slices.subscribe(), namespaces.subscribe());
     loop {
@@ -46,15 +44,15 @@ pub async fn run(shared: Arc<Shared>, client: Client, rt: Runtime) {
             e = None;
         }
         while let Some(x) = n.or_else(|| by_namespace.try_next()) {
-            zone.set_namespace(&x.key().name, !matches!(x, client::Event::Deleted(_)));
+            let exists = !matches!(x, client::Event::Deleted(_));
+            shared.change(|zone| zone.set_namespace(&x.key().name, exists));
             n = None;
         }
         for k in dirty {
             let service = services.get(&k.namespace, &k.name);
             let slices = slices.by_index("service", &k.to_string());
-            zone.set(&k.namespace, &k.name, service.as_ref(), &slices);
+            shared.change(|zone| zone.set(&k.namespace, &k.name, service.as_ref(), &slices));
         }
-        shared.zone.store(Arc::new(zone.clone()));
         rt.ready.set("kube-dns", Ok(()));
     }
 }

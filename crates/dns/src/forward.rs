@@ -1,9 +1,10 @@
 //! Asking the servers of `resolv.conf` about everything that is not the cluster's, and remembering what they said.
 
-use hickory_proto::op::Message;
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::RData;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,10 +18,28 @@ const CACHE_ENTRIES: usize = 10_000;
 const CACHE_SECONDS: u32 = 30;
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// `resolv.conf` is looked at again after so long, when something is asked.
+const RELOAD: Duration = Duration::from_secs(5);
+
+/// An answer, when it came, and how long it holds.
+struct Kept {
+    since: Instant,
+    holds: Duration,
+    answer: Message,
+}
+
+#[derive(Default)]
+struct Servers {
+    list: Vec<SocketAddr>,
+    /// Where they are listed, the addresses that lead back to us, and when that was last read.
+    source: Option<(PathBuf, Vec<IpAddr>, Instant)>,
+}
+
 pub struct Forwarder {
-    servers: Vec<SocketAddr>,
+    servers: Mutex<Servers>,
     running: Semaphore,
-    cache: Mutex<HashMap<(String, u16), (Instant, Message)>>,
+    /// By name, type, and whether signatures were asked for.
+    cache: Mutex<HashMap<(String, u16, bool), Kept>>,
 }
 
 /// The name servers of a `resolv.conf`, those that would lead back to us left out.
@@ -36,18 +55,41 @@ pub fn servers(resolv_conf: &str, mine: &[IpAddr]) -> Vec<SocketAddr> {
 }
 
 impl Forwarder {
-    pub fn new(servers: Vec<SocketAddr>) -> Self {
+    pub fn new(list: Vec<SocketAddr>) -> Self {
+        let servers = Mutex::new(Servers { list, source: None });
         Self { servers, running: Semaphore::new(CONCURRENT), cache: Mutex::default() }
     }
 
     pub fn from_file(path: &Path, mine: &[IpAddr]) -> Self {
-        Self::new(servers(&std::fs::read_to_string(path).unwrap_or_default(), mine))
+        let f = Self::new(servers(&std::fs::read_to_string(path).unwrap_or_default(), mine));
+        f.lock().source = Some((path.to_owned(), mine.to_owned(), Instant::now()));
+        f
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The servers to ask, in order; the list is read anew now and then, as hosts that move between networks change it.
+    fn servers(&self) -> Vec<SocketAddr> {
+        let mut s = self.lock();
+        let Servers { list, source } = &mut *s;
+        if let Some((path, mine, read)) = source
+            && read.elapsed() > RELOAD
+        {
+            *read = Instant::now();
+            if let Ok(text) = std::fs::read_to_string(path) {
+                *list = servers(&text, mine);
+            }
+        }
+        list.clone()
     }
 
     /// Answers a query, with the query's own id; `None`: nobody answered, or too many are waiting.
     pub async fn ask(&self, query: &Message) -> Option<Message> {
         let q = query.queries.first()?;
-        let key = (q.name().to_ascii().to_ascii_lowercase(), u16::from(q.query_type()));
+        let signed = query.edns.as_ref().is_some_and(|e| e.flags().dnssec_ok);
+        let key = (q.name().to_ascii().to_ascii_lowercase(), u16::from(q.query_type()), signed);
         let id = query.metadata.id;
         if let Some(mut hit) = self.cached(&key) {
             hit.metadata.id = id;
@@ -55,47 +97,70 @@ impl Forwarder {
         }
         let _slot = self.running.try_acquire().ok()?;
         let bytes = query.to_vec().ok()?;
-        for server in &self.servers {
-            let Ok(Ok(mut answer)) = timeout(PATIENCE, by_udp(*server, &bytes)).await else { continue };
+        let mut last = None;
+        for server in self.servers() {
+            let Ok(Ok(mut answer)) = timeout(PATIENCE, by_udp(server, &bytes)).await else { continue };
             if answer.metadata.truncation
-                && let Ok(Ok(whole)) = timeout(PATIENCE, by_tcp(*server, &bytes)).await
+                && let Ok(Ok(whole)) = timeout(PATIENCE, by_tcp(server, &bytes)).await
             {
                 answer = whole;
             }
-            self.remember(key, &answer);
             answer.metadata.id = id;
-            return Some(answer);
-        }
-        None
-    }
-
-    fn cached(&self, key: &(String, u16)) -> Option<Message> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        match cache.get(key) {
-            Some((until, m)) if *until > Instant::now() => Some(m.clone()),
-            Some(_) => {
-                cache.remove(key);
-                None
+            if matches!(answer.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain) {
+                self.remember(key, &answer);
+                return Some(answer);
             }
-            None => None,
+            // A server that cannot answer does not speak for the next one.
+            last.get_or_insert(answer);
         }
+        last
     }
 
-    fn remember(&self, key: (String, u16), m: &Message) {
-        let seconds = m.all_sections().map(|r| r.ttl).min().unwrap_or(0).min(CACHE_SECONDS);
-        if seconds == 0 {
+    fn cached(&self, key: &(String, u16, bool)) -> Option<Message> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = cache.get(key)?;
+        let age = kept.since.elapsed();
+        if age >= kept.holds {
+            cache.remove(key);
+            return None;
+        }
+        let mut m = kept.answer.clone();
+        let spent = u32::try_from(age.as_secs()).unwrap_or(u32::MAX);
+        let Message { answers, authorities, additionals, .. } = &mut m;
+        for r in answers.iter_mut().chain(authorities).chain(additionals) {
+            r.ttl = r.ttl.saturating_sub(spent);
+        }
+        Some(m)
+    }
+
+    fn remember(&self, key: (String, u16, bool), m: &Message) {
+        let seconds = lifetime(m).min(CACHE_SECONDS);
+        if seconds == 0 || m.metadata.truncation {
             return;
         }
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= CACHE_ENTRIES {
-            let now = Instant::now();
-            cache.retain(|_, (until, _)| *until > now);
+            cache.retain(|_, k| k.since.elapsed() < k.holds);
             if cache.len() >= CACHE_ENTRIES {
                 cache.clear();
             }
         }
-        cache.insert(key, (Instant::now() + Duration::from_secs(u64::from(seconds)), m.clone()));
+        let holds = Duration::from_secs(u64::from(seconds));
+        cache.insert(key, Kept { since: Instant::now(), holds, answer: m.clone() });
     }
+}
+
+/// How long an answer holds: as its shortest-lived record; one that says there is nothing, as the authority's SOA has it
+/// (RFC 2308), without which it is not kept.
+fn lifetime(m: &Message) -> u32 {
+    if m.answers.is_empty() {
+        let soa = m.authorities.iter().filter_map(|r| match &r.data {
+            RData::SOA(s) => Some(r.ttl.min(s.minimum)),
+            _ => None,
+        });
+        return soa.min().unwrap_or(0);
+    }
+    m.all_sections().map(|r| r.ttl).min().unwrap_or(0)
 }
 
 fn matches(query: &[u8], answer: &[u8]) -> bool {
@@ -142,5 +207,36 @@ mod tests {
         let text = "# x\nnameserver 192.0.2.1\nsearch a\n nameserver 10.96.0.10\nnameserver fe80::1%eth0\nnameserver rubbish\n";
         let got = servers(text, &["10.96.0.10".parse().unwrap()]);
         assert_eq!(got, ["192.0.2.1:53".parse().unwrap(), "[fe80::1]:53".parse().unwrap()]);
+    }
+
+    fn message(code: ResponseCode, soa: Option<(u32, u32)>) -> Message {
+        use hickory_proto::rr::rdata::SOA;
+        use hickory_proto::rr::{Name, Record};
+        let mut m = Message::response(1, hickory_proto::op::OpCode::Query);
+        m.metadata.response_code = code;
+        if let Some((ttl, minimum)) = soa {
+            let n = Name::from_ascii("example.com.").unwrap();
+            let soa = SOA::new(n.clone(), n.clone(), 1, 2, 3, 4, minimum);
+            m.add_authority(Record::from_rdata(n, ttl, RData::SOA(soa)));
+        }
+        m
+    }
+
+    #[test]
+    fn nothing_is_remembered_as_long_as_the_authority_says() {
+        assert_eq!(lifetime(&message(ResponseCode::NXDomain, Some((900, 20)))), 20);
+        assert_eq!(lifetime(&message(ResponseCode::NXDomain, Some((10, 20)))), 10);
+        assert_eq!(lifetime(&message(ResponseCode::NoError, None)), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_age_in_the_cache() {
+        let f = Forwarder::new(Vec::new());
+        let key = || ("example.com.".to_owned(), 1, false);
+        f.remember(key(), &message(ResponseCode::NXDomain, Some((900, 20))));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(f.cached(&key()).unwrap().authorities[0].ttl, 895);
+        tokio::time::advance(Duration::from_secs(16)).await;
+        assert!(f.cached(&key()).is_none());
     }
 }

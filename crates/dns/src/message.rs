@@ -3,7 +3,7 @@
 
 use dnsplan::{Answer, Data, Kind, Record as Rec, Zone};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 /// Seconds that cluster records live in resolvers: CoreDNS's default.
@@ -29,6 +29,8 @@ fn kind(t: RecordType) -> Kind {
         RecordType::PTR => Kind::Ptr,
         RecordType::TXT => Kind::Txt,
         RecordType::CNAME => Kind::Cname,
+        RecordType::SOA => Kind::Soa,
+        RecordType::NS => Kind::Ns,
         RecordType::ANY => Kind::Any,
         _ => Kind::Other,
     }
@@ -48,6 +50,8 @@ fn record(r: &Rec, owner: Option<&Name>) -> Option<Record> {
         Data::Ptr(to) => RData::PTR(PTR(name(to)?)),
         Data::Cname(to) => RData::CNAME(CNAME(name(to)?)),
         Data::Txt(t) => RData::TXT(TXT::new(vec![t.clone()])),
+        Data::Ns(to) => RData::NS(NS(name(to)?)),
+        Data::Soa => return soa(&r.name),
     };
     // The owner is repeated in the case that was asked with: some resolvers check it.
     let owner = match owner {
@@ -58,11 +62,11 @@ fn record(r: &Rec, owner: Option<&Name>) -> Option<Record> {
 }
 
 /// The zone's start of authority: what negative answers carry, so that resolvers remember them for a while.
-fn soa(zone: &Zone) -> Option<Record> {
-    let at = name(&zone.domain)?;
+fn soa(domain: &str) -> Option<Record> {
+    let at = name(domain)?;
     let soa = SOA::new(
-        name(&format!("ns.dns.{}", zone.domain))?,
-        name(&format!("hostmaster.{}", zone.domain))?,
+        name(&format!("ns.dns.{domain}"))?,
+        name(&format!("hostmaster.{domain}"))?,
         1,
         7200,
         1800,
@@ -143,7 +147,7 @@ pub fn decide(zone: &Zone, bytes: &[u8], rotate: usize) -> Todo {
     m.add_answers(answers.iter().filter_map(|r| record(r, Some(&asked))));
     m.add_additionals(additional.iter().filter_map(|r| record(r, None)));
     if m.answers.is_empty()
-        && let Some(soa) = soa(zone)
+        && let Some(soa) = soa(&zone.domain)
     {
         m.add_authority(soa);
     }

@@ -12,6 +12,8 @@ pub enum Kind {
     Ptr,
     Txt,
     Cname,
+    Soa,
+    Ns,
     Any,
     Other,
 }
@@ -25,6 +27,9 @@ pub enum Data {
     Ptr(String),
     Txt(String),
     Cname(String),
+    /// The zone's own; its fields are the server's to fill in.
+    Soa,
+    Ns(String),
 }
 
 /// A record; names are absolute, lower case, without the dot at the end.
@@ -76,7 +81,12 @@ impl Zone {
             return self.reverse(&name, kind);
         }
         if name == self.domain {
-            return found(Vec::new());
+            let data = match kind {
+                Kind::Soa | Kind::Any => Data::Soa,
+                Kind::Ns => Data::Ns(format!("ns.dns.{}", self.domain)),
+                _ => return found(Vec::new()),
+            };
+            return found(vec![Record { name, data }]);
         }
         let Some(rest) = name.strip_suffix(&self.domain).and_then(|r| r.strip_suffix('.')) else {
             return Answer::NotOurs;
@@ -151,11 +161,10 @@ impl Zone {
         if kind == Kind::Cname {
             return found(vec![alias]);
         }
-        if !to.ends_with(&self.domain) {
+        let Some(rest) = to.strip_suffix(&self.domain).and_then(|r| r.strip_suffix('.')) else {
             return Answer::Elsewhere { alias };
-        }
-        let labels: Vec<&str> =
-            to.trim_end_matches(self.domain.as_str()).trim_end_matches('.').split('.').collect();
+        };
+        let labels: Vec<&str> = rest.split('.').collect();
         let next = match labels.as_slice() {
             [svc, ns, "svc"] => self.services.get(*ns).and_then(|m| m.get(*svc)),
             _ => None,

@@ -160,3 +160,23 @@ fn a_service_taken_away_leaves_no_name() {
     assert!(z.services.is_empty() && z.reverse.is_empty());
     assert_eq!(z.answer("web.a.svc.cluster.local", Kind::A), Answer::NoSuchName);
 }
+
+#[test]
+fn an_alias_that_only_ends_like_the_zone_leads_out_of_it() {
+    let mut z = Zone::new("cluster.local");
+    let s = serde_json::from_value(serde_json::json!({"spec": {"type": "ExternalName", "externalName": "db.mycluster.local"}}));
+    z.set("a", "out", Some(&s.unwrap()), &[]);
+    assert!(matches!(z.answer("out.a.svc.cluster.local.", Kind::A), Answer::Elsewhere { .. }));
+}
+
+#[test]
+fn the_zone_has_an_authority() {
+    let z = Zone::new("cluster.local");
+    let data = |k| match z.answer("cluster.local.", k) {
+        Answer::Found { answers, .. } => answers.into_iter().map(|r| r.data).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(data(Kind::Soa), [Data::Soa]);
+    assert_eq!(data(Kind::Ns), [Data::Ns("ns.dns.cluster.local".into())]);
+    assert!(data(Kind::A).is_empty());
+}

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often a node asks to join, a second apart, before it gives up.
+const JOIN_TRIES: u32 = 60;
 const GRACE: Duration = Duration::from_secs(10);
 /// A certificate with less than this left is asked for anew at start, and while running.
 const RENEW_SECONDS: i64 = 30 * 86_400;
@@ -137,7 +139,18 @@ async fn join(f: &Agent, home: &Home, rt: &Runtime) -> Result<(), String> {
         ..Config::default()
     };
     let c = Client::new(Arc::new(HttpTransport::new(config, rt).map_err(|e| e.to_string())?));
-    let (cert, key) = certificate(&c, &f.common.node_name()).await?;
+    // A server that has just begun does not know its own token yet.
+    let mut tries = 0;
+    let (cert, key) = loop {
+        match certificate(&c, &f.common.node_name()).await {
+            Err(e) if tries < JOIN_TRIES => {
+                tries += 1;
+                tracing::warn!("{e}; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            other => break other?,
+        }
+    };
     store(home, &cert, &key)
 }
 

@@ -21,6 +21,7 @@ applets! {
     "kube-apiserver" "the API server alone, with its store" crate::kube_apiserver::main;
     "etcd" "the store alone, served over the etcd v3 API" etcd_store;
     "dashboard" "the web interface, used with each user's own token" web_interface;
+    "net" "the pod network as this node sees it: `net status`" crate::net::main;
     "keelson-cni" "the CNI plugin of the pod network (run by the container runtime)" cni_plugin;
     "loopback" "the CNI plugin of the loopback interface (run by the container runtime)" cni_plugin;
 }

@@ -194,6 +194,11 @@ pub async fn bootstrap(c: &Client, f: &Server, token: &JoinToken) -> Result<(), 
         {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": read},
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read}]);
     apply::<ClusterRole>(c, None, role("keelson:kube-dns", dns)).await?;
+    // Which addresses a policy means follows from the labels of pods and namespaces: every node needs those.
+    let policies = json!([
+        {"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": read},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read}]);
+    apply::<ClusterRole>(c, None, role("keelson:network-policy", policies)).await?;
     let user = "system:serviceaccount:kube-system:kube-dns";
     let certificates = "system:certificates.k8s.io:certificatesigningrequests";
     for b in [
@@ -203,6 +208,8 @@ pub async fn bootstrap(c: &Client, f: &Server, token: &JoinToken) -> Result<(), 
             "system:kubelet-api-admin",
             ("User", "kube-apiserver-kubelet-client"),
         ),
+        binding("keelson:network-policy", "keelson:network-policy", ("Group", "system:nodes")),
+        binding("keelson:network-policy-proxy", "keelson:network-policy", ("User", "system:kube-proxy")),
         binding("keelson:node-proxier", "system:node-proxier", ("Group", "system:nodes")),
         binding(
             "keelson:node-bootstrapper",

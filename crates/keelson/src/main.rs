@@ -7,6 +7,7 @@ mod containerd;
 mod flags;
 mod keys;
 mod kube_apiserver;
+mod net;
 mod node;
 mod nodeconf;
 mod notify;

@@ -50,6 +50,11 @@ fn link_plugins(bin: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Where the addresses of this node's pods are reserved.
+pub fn addresses(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("cni/addresses")
+}
+
 pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), String> {
     let c = h.common;
     let paths = containerd::Paths::new(&c.data_dir);
@@ -71,7 +76,7 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
         cluster_cidr: c.cluster_cidr,
         service_cidr: c.service_cluster_ip_range,
         cni_conf_dir: paths.cni_conf.clone(),
-        data_dir: c.data_dir.join("cni/addresses"),
+        data_dir: addresses(&c.data_dir),
         mtu: 0,
     };
     if h.kubelet.is_some() || h.proxy {
@@ -91,10 +96,12 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
                 ..proxyplan::Options::default()
             },
             families: vec![Family::V4],
+            healthz: Some(([0, 0, 0, 0], 10256).into()),
+            metrics: Some(([127, 0, 0, 1], 10249).into()),
         };
-        let task = rt.clone();
-        let client = h.network.clone();
-        rt.spawn("kube-proxy", kube_proxy::run(config, client, task));
+        let policies = kube_proxy::policy::run(c.node_name(), vec![false], h.network.clone(), rt.clone());
+        rt.spawn("network-policy", policies);
+        rt.spawn("kube-proxy", kube_proxy::run(config, h.network.clone(), rt.clone()));
     }
     if let Some(client) = h.kubelet {
         kubelet(c, &paths, h.pki, client, rt)?;
@@ -197,5 +204,6 @@ pub async fn stop_containers(c: &Common) -> Result<(), String> {
         }
     }
     run("ip", &["-4", "route", "flush", "proto", &protocol]).await;
+    run("ip", &["link", "delete", cni::routes::TUNNEL]).await;
     Ok(())
 }

@@ -1,81 +1,114 @@
 //! Forgetting flows of datagrams that would go on to endpoints that are gone: for UDP the kernel keeps sending to the
-//! endpoint a flow began with, as long as packets come.
+//! endpoint a flow began with, as long as packets come. Which flows those are follows Kubernetes `pkg/proxy/conntrack`:
+//! those to a changed frontend that do not lead to one of its serving endpoints.
 
 use proxyplan::Model;
 use proxyplan::model::{Key, Protocol};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-/// The flows to forget when `old` becomes `new`: arguments for `conntrack`, sorted.
-pub fn stale(old: &Model, new: &Model) -> Vec<Vec<String>> {
-    let mut out = Vec::new();
-    for (key, was) in &old.frontends {
-        let (Key::Address(_, Protocol::Udp, _) | Key::NodePort(Protocol::Udp, _)) = key else { continue };
-        let now = new.frontends.get(key).map_or(&[][..], |f| &f.endpoints);
-        if was.endpoints.is_empty() && !now.is_empty() {
-            // Flows that began while nobody answered were never translated.
-            out.push(arguments(key, None));
-        }
-        for e in was.endpoints.iter().filter(|e| !now.contains(e)) {
-            out.push(arguments(key, Some(e.0)));
-        }
-    }
-    for (key, now) in &new.frontends {
-        let (Key::Address(_, Protocol::Udp, _) | Key::NodePort(Protocol::Udp, _)) = key else { continue };
-        if !old.frontends.contains_key(key) && !now.endpoints.is_empty() {
-            out.push(arguments(key, None));
-        }
-    }
-    out.sort();
-    out.dedup();
-    out
+/// A flow as `conntrack -L` lists it: what the client sent, and who answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    source: IpAddr,
+    destination: IpAddr,
+    sport: u16,
+    dport: u16,
+    answers: (IpAddr, u16),
 }
 
-fn arguments(key: &Key, endpoint: Option<IpAddr>) -> Vec<String> {
-    let mut a = vec!["-D".to_owned(), "-p".to_owned(), "udp".to_owned()];
-    match key {
-        Key::Address(ip, _, port) => {
-            a.extend([
-                "--orig-dst".to_owned(),
-                ip.to_string(),
-                "--orig-port-dst".to_owned(),
-                port.to_string(),
-            ]);
-            if ip.is_ipv6() {
-                a.extend(["-f".to_owned(), "ipv6".to_owned()]);
-            }
-        }
-        Key::NodePort(_, port) => a.extend(["--orig-port-dst".to_owned(), port.to_string()]),
+impl Flow {
+    fn parse(line: &str) -> Option<Self> {
+        let words = |key: &str| -> Vec<&str> {
+            line.split_whitespace().filter_map(|w| w.strip_prefix(key)?.strip_prefix('=')).collect()
+        };
+        let (src, dst, sport, dport) = (words("src"), words("dst"), words("sport"), words("dport"));
+        Some(Self {
+            source: src.first()?.parse().ok()?,
+            destination: dst.first()?.parse().ok()?,
+            sport: sport.first()?.parse().ok()?,
+            dport: dport.first()?.parse().ok()?,
+            answers: (src.get(1)?.parse().ok()?, sport.get(1)?.parse().ok()?),
+        })
     }
-    if let Some(ip) = endpoint {
-        a.extend(["--dst-nat".to_owned(), ip.to_string()]);
+
+    fn arguments(&self) -> Vec<String> {
+        let family = if self.source.is_ipv6() { "ipv6" } else { "ipv4" };
+        let (s, d, sp, dp) = (self.source, self.destination, self.sport, self.dport);
+        let text = format!("-D -f {family} -p udp --orig-src {s} --orig-dst {d} --sport {sp} --dport {dp}");
+        text.split(' ').map(str::to_owned).collect()
     }
-    a
 }
 
-/// Runs them; what cannot be forgotten is logged, once for a missing program.
-pub async fn forget(flows: &[Vec<String>]) {
-    for f in flows {
-        let run = tokio::process::Command::new("conntrack")
-            .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
-            .args(f)
-            .stdin(std::process::Stdio::null())
-            .output()
-            .await;
-        match run {
-            Ok(o) if o.status.success() => {}
-            // Nothing to forget is the usual case.
-            Ok(o) if String::from_utf8_lossy(&o.stderr).contains("0 flow entries") => {}
-            Ok(o) => {
-                tracing::warn!("conntrack {}: {}", f.join(" "), String::from_utf8_lossy(&o.stderr).trim())
-            }
-            Err(e) => {
-                tracing::warn!(
-                    "cannot run conntrack (Debian package conntrack): {e}; UDP clients may stay with endpoints that are gone"
-                );
-                return;
-            }
+/// Whether a change is about datagrams at all: only then flows are listed.
+pub fn concerned(old: &Model, new: &Model) -> bool {
+    let serving = |m: &Model, k: &Key| m.frontends.get(k).map(|f| f.serving.clone()).unwrap_or_default();
+    let mut keys = old.frontends.keys().chain(new.frontends.keys()).filter(|k| k.protocol() == Protocol::Udp);
+    keys.any(|k| serving(old, k) != serving(new, k))
+}
+
+/// Of all flows those to forget when `old` becomes `new` (the parts of the models that changed).
+pub fn stale(old: &Model, new: &Model, flows: impl Iterator<Item = Flow>) -> Vec<Flow> {
+    let nobody = Vec::new();
+    let mut addresses: HashMap<(IpAddr, u16), HashSet<(IpAddr, u16)>> = HashMap::new();
+    // What answers a node port, and what did: flows to other hosts' ports of that number are not ours to forget.
+    let mut node_ports: HashMap<u16, (HashSet<(IpAddr, u16)>, HashSet<(IpAddr, u16)>)> = HashMap::new();
+    for key in old.frontends.keys().chain(new.frontends.keys()) {
+        let serving = |m: &Model| -> HashSet<(IpAddr, u16)> {
+            m.frontends.get(key).map_or(&nobody, |f| &f.serving).iter().copied().collect()
+        };
+        match key {
+            Key::Address(ip, Protocol::Udp, port) => _ = addresses.insert((*ip, *port), serving(new)),
+            Key::NodePort(Protocol::Udp, port) => _ = node_ports.insert(*port, (serving(new), serving(old))),
+            _ => {}
         }
     }
+    flows
+        .filter(|f| {
+            if let Some(now) = addresses.get(&(f.destination, f.dport)) {
+                return !now.contains(&f.answers);
+            }
+            let Some((now, before)) = node_ports.get(&f.dport) else { return false };
+            !now.contains(&f.answers) && (!now.is_empty() || before.contains(&f.answers))
+        })
+        .collect()
+}
+
+async fn conntrack(arguments: &[String]) -> std::io::Result<std::process::Output> {
+    tokio::process::Command::new("conntrack")
+        .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await
+}
+
+/// Lists the flows, and forgets the stale ones; answers how many those were.
+pub async fn forget(old: &Model, new: &Model, v6: bool) -> usize {
+    if !concerned(old, new) {
+        return 0;
+    }
+    let family = if v6 { "ipv6" } else { "ipv4" };
+    let list: Vec<String> = ["-L", "-f", family, "-p", "udp"].map(str::to_owned).into();
+    let listed = match conntrack(&list).await {
+        Ok(o) if o.status.success() => String::from_utf8_lossy(&o.stdout).into_owned(),
+        Ok(o) => {
+            tracing::warn!("conntrack cannot list flows: {}", String::from_utf8_lossy(&o.stderr).trim());
+            return 0;
+        }
+        Err(e) => {
+            tracing::warn!(
+                "cannot run conntrack (Debian package conntrack): {e}; UDP clients may stay with endpoints that are gone"
+            );
+            return 0;
+        }
+    };
+    let gone = stale(old, new, listed.lines().filter_map(Flow::parse));
+    for f in &gone {
+        // A flow that ended by itself meanwhile is as good.
+        let _ = conntrack(&f.arguments()).await;
+    }
+    gone.len()
 }
 
 #[cfg(test)]
@@ -83,37 +116,57 @@ mod tests {
     use super::*;
     use proxyplan::model::{Frontend, Masquerade, Otherwise};
 
-    fn model(port: u16, protocol: Protocol, endpoints: &[&str]) -> Model {
+    fn model(key: Key, endpoints: &[&str]) -> Model {
+        let list: Vec<_> = endpoints.iter().map(|e| (e.parse().unwrap(), 53)).collect();
         let f = Frontend {
             service: "a/b:".into(),
-            endpoints: endpoints.iter().map(|e| (e.parse().unwrap(), 53)).collect(),
+            endpoints: list.clone(),
             masquerade: Masquerade::Never,
             affinity: None,
             sources: Vec::new(),
             otherwise: Otherwise::Reject,
             inside: None,
+            serving: list,
         };
         let mut m = Model::default();
-        m.frontends.insert(Key::Address("10.96.0.10".parse().unwrap(), protocol, port), f);
+        m.frontends.insert(key, f);
         m
     }
 
+    const LIST: &str = "\
+udp      17 29 src=10.244.0.9 dst=10.96.0.10 sport=4001 dport=53 src=10.244.0.2 dst=10.244.0.9 sport=53 dport=4001 mark=0 use=1
+udp      17 29 src=10.244.0.9 dst=10.96.0.10 sport=4002 dport=53 src=10.244.0.3 dst=10.244.0.9 sport=53 dport=4002 mark=0 use=1
+udp      17 29 src=10.244.0.9 dst=10.96.0.10 sport=4003 dport=53 [UNREPLIED] src=10.96.0.10 dst=10.244.0.9 sport=53 dport=4003 mark=0 use=1
+udp      17 29 src=10.244.0.9 dst=192.0.2.1 sport=4004 dport=30053 src=192.0.2.1 dst=10.244.0.9 sport=30053 dport=4004 mark=0 use=1
+udp      17 29 src=10.244.0.9 dst=192.0.2.2 sport=4005 dport=30053 src=10.244.0.2 dst=10.244.0.9 sport=53 dport=4005 mark=0 use=1
+rubbish";
+
     #[test]
-    fn only_datagrams_to_what_changed_are_forgotten() {
-        let two = model(53, Protocol::Udp, &["10.244.0.2", "10.244.0.3"]);
-        let one = model(53, Protocol::Udp, &["10.244.0.3"]);
-        let none = model(53, Protocol::Udp, &[]);
-        let text = |a, b| stale(a, b).iter().map(|f| f.join(" ")).collect::<Vec<_>>();
-        assert_eq!(
-            text(&two, &one),
-            ["-D -p udp --orig-dst 10.96.0.10 --orig-port-dst 53 --dst-nat 10.244.0.2"]
-        );
-        assert_eq!(text(&none, &one), ["-D -p udp --orig-dst 10.96.0.10 --orig-port-dst 53"]);
-        assert_eq!(text(&one, &two), [""; 0]);
+    fn flows_that_lead_nowhere_are_forgotten() {
+        let dns = || Key::Address("10.96.0.10".parse().unwrap(), Protocol::Udp, 53);
+        let find = |old: &Model, new: &Model| {
+            let f = stale(old, new, LIST.lines().filter_map(Flow::parse));
+            f.iter().map(|f| f.sport).collect::<Vec<_>>()
+        };
+        let (two, one) = (model(dns(), &["10.244.0.2", "10.244.0.3"]), model(dns(), &["10.244.0.3"]));
         let nothing = Model::default();
-        assert_eq!(text(&nothing, &one).len(), 1);
-        let tcp = model(53, Protocol::Tcp, &["10.244.0.2"]);
-        let gone = model(53, Protocol::Tcp, &[]);
-        assert_eq!(text(&tcp, &gone), [""; 0]);
+        assert_eq!(find(&two, &one), [4001, 4003]);
+        assert_eq!(find(&nothing, &two), [4003]);
+        assert_eq!(find(&two, &nothing), [4001, 4002, 4003]);
+        let port = || Key::NodePort(Protocol::Udp, 30053);
+        assert_eq!(find(&model(port(), &["10.244.0.2"]), &model(port(), &["10.244.0.3"])), [4004, 4005]);
+        assert_eq!(find(&model(port(), &["10.244.0.2"]), &nothing), [4005]);
+        assert!(concerned(&two, &one) && !concerned(&one, &one));
+        let tcp = Key::Address("10.96.0.10".parse().unwrap(), Protocol::Tcp, 53);
+        assert!(!concerned(&model(tcp, &["10.244.0.3"]), &nothing));
+    }
+
+    #[test]
+    fn a_flow_is_named_exactly() {
+        let f = Flow::parse(LIST.lines().next().unwrap()).unwrap();
+        assert_eq!(
+            f.arguments().join(" "),
+            "-D -f ipv4 -p udp --orig-src 10.244.0.9 --orig-dst 10.96.0.10 --sport 4001 --dport 53"
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! The service proxy: applies proxyplan's ruleset in nftables.
+//! The service proxy: applies proxyplan's ruleset in nftables; and the enforcer of network policies, policyplan's.
 
 mod conntrack;
 mod health;
 pub mod nft;
+pub mod policy;
 mod proxy;
+mod status;
 
 pub use proxy::{Config, run};

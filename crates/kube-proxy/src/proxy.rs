@@ -1,14 +1,18 @@
 //! The loop: follow services and slices, keep the kernel's table as they say.
 
+use crate::status::Status;
 use crate::{conntrack, health, nft};
 use client::informer::Event;
 use client::{Client, Informer, InformerFactory, Key};
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use proxyplan::{Family, Model, Options, Ruleset};
+use proxyplan::{Family, Model, Options, State};
 use runtime::Runtime;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// After a change, so long is waited for more of them before the kernel is told.
@@ -19,17 +23,24 @@ const RETRY: Duration = Duration::from_secs(2);
 pub struct Config {
     pub options: Options,
     pub families: Vec<Family>,
+    /// Where `/healthz` and `/livez` are served; `None`: nowhere.
+    pub healthz: Option<SocketAddr>,
+    /// Where `/metrics` and `/proxyMode` are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 struct Proxy {
     cfg: Config,
     services: Informer<Service>,
     slices: Informer<EndpointSlice>,
-    /// What each service asks for, by family.
-    parts: BTreeMap<Key, Vec<Model>>,
-    /// What the kernel has; `None` when that is not known.
-    applied: Option<Vec<(Model, Ruleset)>>,
+    /// What the services ask for, by family.
+    states: Vec<State>,
+    /// What changed since the kernel was last told, by family: the parts that were, and that are.
+    pending: Vec<(Model, Model)>,
+    /// Whether the kernel has what the states say, but for what is pending.
+    known: bool,
     health: health::Ports,
+    status: Arc<Status>,
 }
 
 /// Runs until the runtime stops. `kube-proxy` is ready once the first ruleset is in the kernel.
@@ -38,7 +49,7 @@ pub async fn run(cfg: Config, client: Client, rt: Runtime) {
     let (services, slices) = (factory.informer::<Service>(), factory.informer::<EndpointSlice>());
     slices.raw().add_index(
         "service",
-        std::sync::Arc::new(|o| service_of(o).map(|k| k.to_string()).into_iter().collect()),
+        Arc::new(|o| service_of(o).map(|k| k.to_string()).into_iter().collect()),
     );
     let node = factory.filtered::<Node>(client::ListWatch {
         field_selector: format!("metadata.name={}", cfg.options.node_name),
@@ -48,15 +59,22 @@ pub async fn run(cfg: Config, client: Client, rt: Runtime) {
     services.synced().await;
     slices.synced().await;
     node.synced().await;
+    let status = Arc::new(Status::new(rt.clock.clone()));
+    for at in cfg.healthz.iter().chain(&cfg.metrics) {
+        health::own(*at, status.clone(), &rt);
+    }
+    let states = vec![State::default(); cfg.families.len()];
     let mut p = Proxy {
-        cfg,
         services,
         slices,
-        parts: BTreeMap::new(),
-        applied: None,
+        states,
+        pending: Vec::new(),
+        known: false,
         health: health::Ports::default(),
+        status,
+        cfg,
     };
-    p.set_zone(node.get("", &p.cfg.options.node_name));
+    p.set_node(node.get("", &p.cfg.options.node_name));
     p.follow(node, &rt).await;
 }
 
@@ -66,7 +84,8 @@ fn service_of(o: &client::RawObject) -> Option<Key> {
 
 impl Proxy {
     /// Takes over the node's zone; answers whether it changed.
-    fn set_zone(&mut self, node: Option<Node>) -> bool {
+    fn set_node(&mut self, node: Option<Node>) -> bool {
+        self.status.node(node.as_ref());
         let zone = node
             .and_then(|n| n.metadata.labels)
             .and_then(|l| l.get("topology.kubernetes.io/zone").cloned())
@@ -79,23 +98,25 @@ impl Proxy {
     async fn follow(&mut self, node: Informer<Node>, rt: &Runtime) {
         let (mut services, mut slices, mut nodes) =
             (self.services.subscribe(), self.slices.subscribe(), node.subscribe());
+        let mut first = true;
         loop {
             let mut dirty = BTreeSet::new();
             let mut all = false;
             let retry = async {
-                match self.applied {
-                    Some(_) => std::future::pending().await,
-                    None if self.parts.is_empty() => tokio::time::sleep(GATHER).await,
-                    None => tokio::time::sleep(RETRY).await,
+                match self.known {
+                    true => std::future::pending().await,
+                    false => tokio::time::sleep(if first { GATHER } else { RETRY }).await,
                 }
             };
             tokio::select! {
                 e = services.next() => { dirty.insert(e.key()); }
                 e = slices.next() => dirty.extend(touched(&e)),
-                e = nodes.next() => all = self.set_zone(e.object().decode().ok()),
+                e = nodes.next() => all = self.set_node(e.object().decode().ok()),
                 () = retry => {}
                 () = rt.stopping() => return,
             }
+            first = false;
+            self.status.queued();
             tokio::time::sleep(GATHER).await;
             while let Some(e) = services.try_next() {
                 dirty.insert(e.key());
@@ -103,61 +124,76 @@ impl Proxy {
             while let Some(e) = slices.try_next() {
                 dirty.extend(touched(&e));
             }
+            while let Some(e) = nodes.try_next() {
+                all |= self.set_node(e.object().decode().ok());
+            }
             if all {
-                dirty.extend(self.parts.keys().cloned());
+                let names = self.services.raw().list();
+                dirty.extend(names.iter().map(client::RawObject::key));
             }
-            for k in dirty {
-                self.refresh(&k);
-            }
+            self.refresh(dirty);
             match self.apply(rt).await {
                 Ok(()) => rt.ready.set("kube-proxy", Ok(())),
                 Err(e) => {
                     tracing::error!("cannot program services: {e}; trying the whole table again");
                     rt.ready.set("kube-proxy", Err(e.to_string()));
-                    self.applied = None;
+                    self.status.failed();
+                    self.known = false;
                 }
             }
         }
     }
 
-    fn refresh(&mut self, k: &Key) {
-        let Some(s) = self.services.get(&k.namespace, &k.name) else {
-            self.parts.remove(k);
-            return;
-        };
-        let slices = self.slices.by_index("service", &k.to_string());
-        let services = [s];
-        let o = &self.cfg.options;
-        let part = self.cfg.families.iter().map(|f| proxyplan::model(&services, &slices, *f, o)).collect();
-        self.parts.insert(k.clone(), part);
+    /// Works out anew what these services ask for.
+    fn refresh(&mut self, dirty: BTreeSet<Key>) {
+        let mut changes: Vec<Vec<(String, Model)>> = vec![Vec::new(); self.states.len()];
+        for k in dirty {
+            let service: Vec<Service> = self.services.get(&k.namespace, &k.name).into_iter().collect();
+            let slices = if service.is_empty() {
+                Vec::new()
+            } else {
+                self.slices.by_index("service", &k.to_string())
+            };
+            for (family, list) in self.cfg.families.iter().zip(&mut changes) {
+                let m = proxyplan::model(&service, &slices, *family, &self.cfg.options);
+                list.push((k.to_string(), m));
+            }
+        }
+        self.pending = self.states.iter_mut().zip(changes).map(|(s, c)| s.change(c)).collect();
     }
 
     async fn apply(&mut self, rt: &Runtime) -> Result<(), nft::Error> {
-        let mut next = Vec::new();
-        for (i, family) in self.cfg.families.iter().enumerate() {
-            let mut whole = Model::default();
-            for m in self.parts.values().filter_map(|p| p.get(i)) {
-                whole.frontends.extend(m.frontends.iter().map(|(k, f)| (k.clone(), f.clone())));
-                whole.local.extend(&m.local);
-                whole.health.extend(m.health.iter().map(|(k, v)| (*k, v.clone())));
-            }
-            let rules = proxyplan::ruleset(&whole, *family, &self.cfg.options);
-            let script = match self.applied.as_ref().and_then(|a| a.get(i)) {
-                Some((_, old)) => proxyplan::diff(old, &rules),
-                None => proxyplan::full(&rules, &self.cfg.options),
+        let (begun, full) = (Instant::now(), !self.known);
+        let (o, mut flows) = (&self.cfg.options, 0);
+        for ((family, state), (old, new)) in
+            self.cfg.families.iter().zip(&self.states).zip(std::mem::take(&mut self.pending))
+        {
+            let rules = |m: &Model| proxyplan::ruleset(m, *family, o);
+            let script = if full {
+                proxyplan::full(&rules(&state.whole()), o)
+            } else {
+                proxyplan::diff(&rules(&old), &rules(&new))
             };
             if !script.is_empty() {
                 nft::run(&script).await?;
             }
-            next.push((whole, rules));
+            // After a table made anew nobody knows which flows were missed: all are looked at.
+            let v6 = *family == Family::V6;
+            flows += if full {
+                conntrack::forget(&Model::default(), &state.whole(), v6).await
+            } else {
+                conntrack::forget(&old, &new, v6).await
+            };
         }
-        for (i, (model, _)) in next.iter().enumerate() {
-            let nothing = Model::default();
-            let old = self.applied.as_ref().and_then(|a| a.get(i)).map_or(&nothing, |(m, _)| m);
-            conntrack::forget(&conntrack::stale(old, model)).await;
-            self.health.follow(model, rt);
+        self.known = true;
+        let mut health = std::collections::BTreeMap::new();
+        for (port, (name, local)) in self.states.iter().flat_map(|s| &s.health) {
+            let sum: &mut (String, usize) = health.entry(*port).or_insert_with(|| (name.clone(), 0));
+            sum.1 = sum.1.max(*local);
         }
-        self.applied = Some(next);
+        self.health.follow(&health, &self.status, rt);
+        let services = self.states.first().map_or(0, |s| s.names().count());
+        self.status.synced(begun.elapsed().as_secs_f64(), full, services, flows);
         Ok(())
     }
 }

@@ -4,7 +4,8 @@
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +29,10 @@ pub struct Options {
     /// Sources in here are local pods; others on their way to a cluster IP are masqueraded.
     pub cluster_cidrs: Vec<IpNet>,
     pub masquerade_all: bool,
-    /// Cluster IPs nobody has are rejected in here.
+    /// What goes to cluster IPs in here that nobody has is refused.
     pub service_cidrs: Vec<IpNet>,
+    /// The addresses of the node that answer for node ports; none: all but loopback.
+    pub node_port_addresses: Vec<IpNet>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,10 +60,17 @@ impl Protocol {
 }
 
 /// What a client connects to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     Address(IpAddr, Protocol, u16),
     NodePort(Protocol, u16),
+}
+
+impl Key {
+    pub fn protocol(&self) -> Protocol {
+        let (Self::Address(_, p, _) | Self::NodePort(p, _)) = self;
+        *p
+    }
 }
 
 /// Which clients' addresses are hidden behind the node's.
@@ -87,6 +97,8 @@ pub struct Frontend {
     pub otherwise: Otherwise,
     /// With externalTrafficPolicy Local: what pods of the cluster and the node itself use instead.
     pub inside: Option<Vec<(IpAddr, u16)>>,
+    /// For UDP: every endpoint that serves, chosen here or not. Flows to these go on whatever else changes.
+    pub serving: Vec<(IpAddr, u16)>,
 }
 
 /// What a frontend without endpoints does.
@@ -100,6 +112,8 @@ pub enum Otherwise {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
     pub frontends: BTreeMap<Key, Frontend>,
+    /// Cluster IPs: their other ports are nobody's.
+    pub cluster_ips: BTreeSet<IpAddr>,
     /// Endpoints on this node, which may talk to themselves through a service.
     pub local: BTreeSet<IpAddr>,
     /// Health check node port → (namespace/name, ready endpoints on this node).
@@ -122,7 +136,8 @@ fn candidate(e: &Endpoint, port: u16, o: &Options) -> Option<Candidate> {
     let c = e.conditions.as_ref();
     let ready = c.and_then(|c| c.ready).unwrap_or(true);
     let hints = e.hints.as_ref();
-    let names = |f: Option<Vec<String>>, mine: &str| f.map(|n| n.iter().any(|x| x == mine));
+    let names =
+        |f: Option<Vec<String>>, mine: &str| f.filter(|n| !n.is_empty()).map(|n| n.iter().any(|x| x == mine));
     Some(Candidate {
         ip,
         port,
@@ -147,18 +162,19 @@ fn usable<'a>(all: impl Iterator<Item = &'a Candidate> + Clone) -> Vec<&'a Candi
     if ready.is_empty() { all.filter(|c| c.serving && c.terminating).collect() } else { ready }
 }
 
-/// Endpoints for the cluster policy: by node hints, else by zone hints, where every usable one has them and some are ours.
+/// Endpoints for the cluster policy: by node hints, else by zone hints, where every ready one has them and some are
+/// ours; hints of endpoints that are not ready do not count.
 fn cluster_wide(all: &[Candidate]) -> Vec<(IpAddr, u16)> {
-    let u = usable(all.iter());
+    let ready: Vec<_> = all.iter().filter(|c| c.ready).collect();
     let by = |hint: fn(&Candidate) -> Option<bool>| -> Option<Vec<&Candidate>> {
-        if u.iter().any(|c| hint(c).is_none()) {
+        if ready.iter().any(|c| hint(c).is_none()) {
             return None;
         }
-        let mine: Vec<_> = u.iter().copied().filter(|c| hint(c) == Some(true)).collect();
+        let mine: Vec<_> = ready.iter().copied().filter(|c| hint(c) == Some(true)).collect();
         (!mine.is_empty()).then_some(mine)
     };
-    let chosen = by(|c| c.node_hint).or_else(|| by(|c| c.zone_hint)).unwrap_or_else(|| u.clone());
-    sorted(chosen)
+    let chosen = by(|c| c.node_hint).or_else(|| by(|c| c.zone_hint));
+    sorted(chosen.unwrap_or_else(|| usable(all.iter())))
 }
 
 fn local_only(all: &[Candidate]) -> Vec<(IpAddr, u16)> {
@@ -173,7 +189,12 @@ fn sorted(v: Vec<&Candidate>) -> Vec<(IpAddr, u16)> {
 }
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+/// Services and slices with one of these labels are not ours.
+const OTHERS: [&str; 2] = ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
+
+fn others(labels: Option<&BTreeMap<String, String>>) -> bool {
+    labels.is_some_and(|l| OTHERS.iter().any(|o| l.contains_key(*o)))
+}
 
 fn candidates(slices: &[&EndpointSlice], port: &ServicePort, family: Family, o: &Options) -> Vec<Candidate> {
     let name = port.name.as_deref().unwrap_or_default();
@@ -192,7 +213,12 @@ fn candidates(slices: &[&EndpointSlice], port: &ServicePort, family: Family, o: 
             }
             let Some(number) = number else { continue };
             for c in s.endpoints.iter().flatten().filter_map(|e| candidate(e, number, o)) {
-                seen.insert((c.ip, c.port), c);
+                // An endpoint on its way from one slice to another is in both: the ready one counts.
+                match seen.entry((c.ip, c.port)) {
+                    Entry::Occupied(mut have) if c.ready => _ = have.insert(c),
+                    Entry::Occupied(_) => {}
+                    Entry::Vacant(v) => _ = v.insert(c),
+                }
             }
         }
     }
@@ -206,7 +232,7 @@ fn ips(list: impl IntoIterator<Item = String>, family: Family) -> Vec<IpAddr> {
 /// Works out what to do with services and slices of one address family.
 pub fn model(services: &[Service], slices: &[EndpointSlice], family: Family, o: &Options) -> Model {
     let mut by_service: BTreeMap<(&str, &str), Vec<&EndpointSlice>> = BTreeMap::new();
-    for s in slices {
+    for s in slices.iter().filter(|s| !others(s.metadata.labels.as_ref())) {
         let name = s.metadata.labels.as_ref().and_then(|l| l.get(SERVICE_NAME));
         if let (Some(ns), Some(name)) = (s.metadata.namespace.as_deref(), name) {
             by_service.entry((ns, name)).or_default().push(s);
@@ -231,13 +257,13 @@ fn add_service(
     o: &Options,
 ) {
     let Some(spec) = &s.spec else { return };
-    let other_proxy = s.metadata.labels.as_ref().is_some_and(|l| l.contains_key(PROXY_NAME));
     let kind = spec.type_.as_deref().unwrap_or("ClusterIP");
-    if other_proxy || kind == "ExternalName" || spec.cluster_ip.as_deref() == Some("None") {
+    if others(s.metadata.labels.as_ref()) || kind == "ExternalName" || spec.cluster_ip.as_deref() == Some("None") {
         return;
     }
     let own = spec.cluster_ips.clone().unwrap_or_else(|| spec.cluster_ip.clone().into_iter().collect());
     let Some(&cluster_ip) = ips(own, family).first() else { return };
+    m.cluster_ips.insert(cluster_ip);
     let affinity = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
         let t = spec
             .session_affinity_config
@@ -263,6 +289,8 @@ fn add_service(
         let all = candidates(slices, port, family, o);
         m.local.extend(all.iter().filter(|c| c.local).map(|c| c.ip));
         let (wide, local) = (cluster_wide(&all), local_only(&all));
+        let serving = all.iter().filter(|c| c.serving && protocol == Protocol::Udp);
+        let serving: Vec<_> = sorted(serving.collect());
         local_ready = local_ready.max(all.iter().filter(|c| c.local && c.ready).count());
         let service = format!("{name}:{}", port.name.as_deref().unwrap_or_default());
         let front = |local_policy: bool, masquerade| Frontend {
@@ -273,6 +301,7 @@ fn add_service(
             sources: Vec::new(),
             otherwise: if local_policy && !wide.is_empty() { Otherwise::Drop } else { Otherwise::Reject },
             inside: None,
+            serving: serving.clone(),
         };
         let inside = if o.masquerade_all { Masquerade::Always } else { Masquerade::Outsiders };
         m.frontends.insert(Key::Address(cluster_ip, protocol, number), front(internal_local, inside));

@@ -121,7 +121,11 @@ pub fn fixed(f: Family, o: &Options) -> Vec<(String, Vec<String>)> {
     };
     let unused = match list(&o.service_cidrs) {
         c if c.is_empty() => Vec::new(),
-        c => vec![format!("ct state new {a} daddr {{ {c} }} {a} daddr != @cluster-ips reject")],
+        c => vec![format!("ct state new {a} daddr {{ {c} }} drop")],
+    };
+    let node_ports = match list(&o.node_port_addresses) {
+        c if c.is_empty() => format!("fib daddr type local {a} daddr != {loopback}"),
+        c => format!("fib daddr type local {a} daddr {{ {c} }}"),
     };
     let mut out = vec![
         ("masquerade-mark", vec![format!("meta mark set meta mark or {MARK:#x}")]),
@@ -131,9 +135,7 @@ pub fn fixed(f: Family, o: &Options) -> Vec<(String, Vec<String>)> {
             "services",
             vec![
                 format!("{a} daddr . meta l4proto . th dport vmap @services"),
-                format!(
-                    "fib daddr type local {a} daddr != {loopback} meta l4proto . th dport vmap @nodeports"
-                ),
+                format!("{node_ports} meta l4proto . th dport vmap @nodeports"),
             ],
         ),
         (
@@ -151,18 +153,24 @@ pub fn fixed(f: Family, o: &Options) -> Vec<(String, Vec<String>)> {
             ],
         ),
     ];
-    // No connection to a cluster IP is left untranslated but those nobody serves; translated ones do not come here
-    // with that address.
     for (chain, hook) in
         [("filter-forward", "forward"), ("filter-output", "output"), ("filter-input", "input")]
     {
         let mut rules = vec![format!("type filter hook {hook} priority -110;")];
         rules.push(format!("ct state new {a} daddr . meta l4proto . th dport vmap @no-endpoints"));
         if hook == "input" {
-            rules.push(format!("ct state new fib daddr type local {a} daddr != {loopback} meta l4proto . th dport vmap @no-endpoint-nodeports"));
-        } else {
-            rules.extend(unused.clone());
+            rules.push(format!("ct state new {node_ports} meta l4proto . th dport vmap @no-endpoint-nodeports"));
         }
+        out.push((chain, rules));
+    }
+    // After translation only what nobody serves still goes to a cluster IP: to a port that its service does not have, or
+    // to an address that no service has.
+    for (chain, hook, priority) in
+        [("cluster-ips-forward", "forward", "-110"), ("cluster-ips-output", "output", "-90")]
+    {
+        let mut rules = vec![format!("type filter hook {hook} priority {priority};")];
+        rules.push(format!("ct state new {a} daddr @cluster-ips goto reject-it"));
+        rules.extend(unused.clone());
         out.push((chain, rules));
     }
     out.into_iter().map(|(n, r)| (n.to_owned(), r)).chain(drawing_chains(f)).collect()
@@ -245,9 +253,6 @@ impl Ruleset {
         let node_port = matches!(k, Key::NodePort(..));
         let map = if node_port { "nodeports" } else { "services" };
         let text = key_text(k);
-        if let Key::Address(ip, ..) = k {
-            self.put("cluster-ips", ip.to_string(), None);
-        }
         let plain =
             f.affinity.is_none() && f.sources.is_empty() && f.inside.is_none() && f.endpoints.len() <= SHARED;
         if f.endpoints.is_empty() && f.inside.as_ref().is_none_or(Vec::is_empty) {
@@ -288,7 +293,7 @@ impl Ruleset {
         }
         if let Some(inside) = &f.inside {
             // Pods and the node itself reach every endpoint, whatever the policy for the outside says.
-            let rules_inside = self.draw(k, inside, f.affinity, "in");
+            let rules_inside = self.draw(k, inside, f.affinity);
             let chain = own_name("inside", k);
             if !rules_inside.is_empty() {
                 let mine = |n: &&ipnet::IpNet| n.addr().is_ipv4() == (self.family == Family::V4);
@@ -304,7 +309,7 @@ impl Ruleset {
             }
         }
         rules.extend(mark_rule(f.masquerade));
-        let last = self.draw(k, &f.endpoints, f.affinity, "to");
+        let last = self.draw(k, &f.endpoints, f.affinity);
         if last.is_empty() {
             rules.push("drop".to_owned())
         } else {
@@ -318,20 +323,21 @@ impl Ruleset {
         k: &Key,
         endpoints: &[(IpAddr, u16)],
         affinity: Option<u32>,
-        tag: &str,
     ) -> Vec<String> {
         match (endpoints, affinity) {
             ([], _) => Vec::new(),
             (_, Some(t)) => self.sticky_rules(k, endpoints, t),
             ([one], None) => vec![dnat(self.family, one)],
             (many, None) => {
-                let mut list = Vec::new();
-                for (i, e) in many.iter().enumerate() {
-                    let chain = format!("{}-{}", own_name(tag, k), suffix(e));
-                    self.chains.insert(chain.clone(), vec![dnat(self.family, e)]);
-                    list.push(format!("{i} : goto {chain}"));
-                }
-                vec![format!("numgen random mod {} vmap {{ {} }}", many.len(), list.join(", "))]
+                let list: Vec<String> =
+                    many.iter().enumerate().map(|(i, e)| format!("{i} : {}", target(e))).collect();
+                vec![format!(
+                    "meta l4proto {} dnat {} addr . port to numgen random mod {} map {{ {} }}",
+                    k.protocol().name(),
+                    words(self.family).0,
+                    many.len(),
+                    list.join(", ")
+                )]
             }
         }
     }
@@ -347,6 +353,9 @@ pub fn ruleset(m: &Model, family: Family, o: &Options) -> Ruleset {
     let mut r = Ruleset { family, elements: BTreeMap::new(), sets: BTreeMap::new(), chains: BTreeMap::new() };
     for (k, f) in &m.frontends {
         r.add(k, f, o);
+    }
+    for ip in m.cluster_ips.iter().filter(|ip| Family::of(ip) == family) {
+        r.put("cluster-ips", ip.to_string(), None);
     }
     for ip in m.local.iter().filter(|ip| Family::of(ip) == family) {
         r.put("hairpin", format!("{ip} . {ip}"), None);

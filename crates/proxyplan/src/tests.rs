@@ -149,3 +149,66 @@ fn going_there_and_back_leaves_nothing() {
     let back = diff(&busy, &empty);
     assert!(back.contains("delete element"), "{back}");
 }
+
+#[test]
+fn a_change_tells_what_it_concerns_and_no_more() {
+    let one = |s: &Service, slices: &[EndpointSlice]| {
+        model(std::slice::from_ref(s), slices, Family::V4, &options())
+    };
+    let named = |name: &str, ip: &str| {
+        let mut s = web(json!({"clusterIP": ip, "externalIPs": ["192.0.2.7"]}));
+        s.metadata.name = Some(name.into());
+        s
+    };
+    let (a, b) = (named("a", "10.96.0.1"), named("b", "10.96.0.2"));
+    let slices = |n: &str| {
+        slice(n, json!([endpoint("10.244.0.2", "n1", true), endpoint("10.244.1.2", "n2", true)]))
+    };
+    let mut s = State::default();
+    s.change(vec![("a".into(), one(&a, &[slices("a")]))]);
+    let (old, new) = s.change(vec![("b".into(), one(&b, &[slices("b")]))]);
+    // The external IP stays with the first service; the local endpoint was known before.
+    let text = diff(&ruleset(&old, Family::V4, &options()), &ruleset(&new, Family::V4, &options()));
+    assert!(!text.contains("192.0.2.7") && !text.contains("hairpin") && text.contains("10.96.0.2"), "{text}");
+    let (old, new) = s.change(vec![("a".into(), Model::default())]);
+    let gone = &old.frontends[&model::Key::Address("192.0.2.7".parse().unwrap(), model::Protocol::Tcp, 80)];
+    let heir = &new.frontends[&model::Key::Address("192.0.2.7".parse().unwrap(), model::Protocol::Tcp, 80)];
+    assert_eq!((gone.service.as_str(), heir.service.as_str()), ("a/a:", "a/b:"));
+    assert_eq!(s.whole(), one(&b, &[slices("b")]));
+    let (old, new) = s.change(vec![("b".into(), one(&b, &[slices("b")]))]);
+    assert_eq!((old, new), (Model::default(), Model::default()));
+}
+
+#[test]
+fn hints_of_unready_endpoints_do_not_count_and_empty_ones_are_none() {
+    let mut near = endpoint("10.244.0.2", "n1", true);
+    near["hints"] = json!({"forZones": [{"name": "z"}]});
+    let mut unready = endpoint("10.244.1.2", "n2", false);
+    let mut far = endpoint("10.244.1.3", "n2", true);
+    far["hints"] = json!({"forZones": [{"name": "y"}]});
+    let o = Options { zone: "z".into(), ..options() };
+    let find = |list: Value| {
+        model(&[web(json!({}))], &[slice("web", list)], Family::V4, &o).frontends.into_values().next().unwrap()
+    };
+    assert_eq!(find(json!([near, far, unready])).endpoints.len(), 1);
+    unready["conditions"] = json!({"ready": false, "serving": true, "terminating": true});
+    assert_eq!(find(json!([unready])).endpoints.len(), 1);
+    far["hints"] = json!({"forZones": []});
+    assert_eq!(find(json!([near, far])).endpoints.len(), 2);
+}
+
+#[test]
+fn services_labelled_headless_are_ignored() {
+    let mut s = web(json!({}));
+    s.metadata.labels = Some([("service.kubernetes.io/headless".to_owned(), String::new())].into());
+    assert_eq!(model(&[s], &[two()], Family::V4, &options()), Model::default());
+}
+
+#[test]
+fn more_endpoints_than_the_shared_chains_take_are_drawn_in_one_rule() {
+    let many: Vec<Value> = (0..40).map(|i| endpoint(&format!("10.244.1.{i}"), "n2", true)).collect();
+    let r = rules(&[web(json!({}))], &[slice("web", json!(many))]);
+    assert_eq!(r.chains.len(), 1);
+    let rule = r.chains.values().next().unwrap().last().unwrap();
+    assert!(rule.starts_with("meta l4proto tcp dnat ip addr . port to numgen random mod 40 map { 0 : 10.244.1.0 . 8080"), "{rule}");
+}
