@@ -197,8 +197,8 @@ pub const TWO_NODES: &[Step] = &[
     ),
     step(
         "its own address is what the other sees",
-        "a=$(k1 exec $(p each n1) -- wget -qO- -T 2 http://$(pip each n2):8080/client); [ $a = $(pip each n1) ] && echo the same",
-        "the same",
+        "a=$(k1 exec $(p each n1) -- wget -qO- -T 2 http://$(pip each n2):8080/client); [ \"$a\" = \"$(pip each n1)\" ] && echo the same $a",
+        "the same 10.244.",
         15,
     ),
     step(

@@ -110,11 +110,11 @@ pub async fn delete(h: &Handle, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes a veth pair whose other end is `ifname` in `netns`, both up; answers the host end. One request does it all: each
+/// Makes a veth pair whose other end is `ifname` in `netns`; answers the host end, which is up. One request does it all: each
 /// takes the kernel's one lock for links, and moving an interface afterwards makes it wait for all processors.
 pub async fn veth(h: &Handle, host: &str, ifname: &str, mtu: u32, netns: &File) -> Result<Link, String> {
     let make = || {
-        let peer = LinkUnspec::new_with_name(ifname).mtu(mtu).setns_by_fd(netns.as_raw_fd()).up().build();
+        let peer = LinkUnspec::new_with_name(ifname).mtu(mtu).setns_by_fd(netns.as_raw_fd()).build();
         LinkVeth::new(host, ifname).set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).mtu(mtu).up().build()
     };
     let mut made = h.link().add(make()).execute().await;
@@ -137,14 +137,11 @@ pub async fn set_up(h: &Handle, name: &str) -> Result<(), String> {
 }
 
 /// The pod's side: address, gateway. Answers the pod's interface.
-pub async fn configure_pod(
-    h: &Handle,
-    ifname: &str,
-    ip: Ipv4Addr,
-    host_mac: &[u8],
-) -> Result<Link, String> {
+pub async fn configure_pod(h: &Handle, ifname: &str, ip: Ipv4Addr, host_mac: &[u8]) -> Result<Link, String> {
     set_up(h, "lo").await?;
     let l = must_get(h, ifname).await?;
+    let up = LinkUnspec::new_with_index(l.index).up().build();
+    h.link().set(up).execute().await.map_err(|e| format!("{ifname} up: {e}"))?;
     h.address().add(l.index, IpAddr::V4(ip), 32).execute().await.map_err(|e| format!("address {ip}: {e}"))?;
     neighbour(h, l.index, GATEWAY, host_mac).await?;
     let to_gateway = RouteMessageBuilder::<Ipv4Addr>::new()

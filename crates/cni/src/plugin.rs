@@ -148,10 +148,7 @@ fn attach(
     }
     let pod_link = {
         let (ifname, mac) = (call.ifname.clone(), host_link.mac.clone());
-        link::with_netlink(
-            Some(ns),
-            |h| async move { link::configure_pod(&h, &ifname, ip, &mac).await },
-        )?
+        link::with_netlink(Some(ns), |h| async move { link::configure_pod(&h, &ifname, ip, &mac).await })?
     };
     let (index, mac) = (host_link.index, pod_link.mac.clone());
     let node = Ipv4Addr::from(u32::from(net.network()) + 1);

@@ -107,8 +107,12 @@ async fn tunnel(h: &Handle, node: Ipv4Addr, mtu: u32, peers: &[Peer]) -> Result<
     let l = match have {
         Some(l) => l,
         None => {
-            let make =
-                LinkVxlan::new(TUNNEL, VNI).local(node).port(PORT).learning(false).address(mac(node)).mtu(mtu);
+            let make = LinkVxlan::new(TUNNEL, VNI)
+                .local(node)
+                .port(PORT)
+                .learning(false)
+                .address(mac(node))
+                .mtu(mtu);
             let add = h.link().add(make.up().build()).execute().await;
             add.map_err(|e| format!("making the tunnel {TUNNEL}: {e}; is the kernel module vxlan there?"))?;
             link::must_get(h, TUNNEL).await?
@@ -282,6 +286,9 @@ mod tests {
             name: "n".into(),
             tunnel,
         };
-        assert_eq!([gateway(&p(false)).to_string(), gateway(&p(true)).to_string()], ["192.0.2.7", "10.244.3.0"]);
+        assert_eq!(
+            [gateway(&p(false)).to_string(), gateway(&p(true)).to_string()],
+            ["192.0.2.7", "10.244.3.0"]
+        );
     }
 }

@@ -2,8 +2,8 @@
 //! (`keelson net status`).
 
 use crate::agent::Plan;
-use crate::routes::{self, Peer};
 use crate::link;
+use crate::routes::{self, Peer};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -86,7 +86,8 @@ pub fn report(addresses: &Path) -> Result<(String, bool), String> {
         out.push_str("no other nodes\n");
         return Ok((out, well));
     }
-    let mut rows = vec![["PEER", "ADDRESS", "PODS", "WAY", "ROUTE", "NODE", "POD NETWORK"].map(str::to_owned)];
+    let mut rows =
+        vec![["PEER", "ADDRESS", "PODS", "WAY", "ROUTE", "NODE", "POD NETWORK"].map(str::to_owned)];
     let word = |r: &Result<(), String>| match r {
         Ok(()) => "up".to_owned(),
         Err(e) => format!("down ({e})"),

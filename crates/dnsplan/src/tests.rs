@@ -164,7 +164,9 @@ fn a_service_taken_away_leaves_no_name() {
 #[test]
 fn an_alias_that_only_ends_like_the_zone_leads_out_of_it() {
     let mut z = Zone::new("cluster.local");
-    let s = serde_json::from_value(serde_json::json!({"spec": {"type": "ExternalName", "externalName": "db.mycluster.local"}}));
+    let s = serde_json::from_value(
+        serde_json::json!({"spec": {"type": "ExternalName", "externalName": "db.mycluster.local"}}),
+    );
     z.set("a", "out", Some(&s.unwrap()), &[]);
     assert!(matches!(z.answer("out.a.svc.cluster.local.", Kind::A), Answer::Elsewhere { .. }));
 }

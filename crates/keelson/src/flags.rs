@@ -49,6 +49,12 @@ pub struct Common {
     #[arg(long, value_delimiter = ',', value_parser = threshold,
         default_value = "memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%,imagefs.available<5%")]
     pub eviction_hard: Vec<(String, String)>,
+    /// How full the disk of images is, in percent, before unused ones are removed; 100 removes none.
+    #[arg(long, default_value_t = 85, value_parser = clap::value_parser!(i64).range(1..=100))]
+    pub image_gc_high_threshold: i64,
+    /// How full it is when enough of them are removed.
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(i64).range(0..=99))]
+    pub image_gc_low_threshold: i64,
     /// How much is logged: 0 notices, 4 debug, 6 trace.
     #[arg(short, long, default_value_t = 2)]
     pub v: u8,
@@ -188,6 +194,12 @@ impl Common {
         }
         if services.prefix_len() > 28 {
             return Err(format!("--service-cluster-ip-range {services} is too small: a /28 is the least"));
+        }
+        let (low, high) = (self.image_gc_low_threshold, self.image_gc_high_threshold);
+        if low >= high {
+            return Err(format!(
+                "--image-gc-low-threshold {low} must be less than --image-gc-high-threshold {high}"
+            ));
         }
         match self.dns_ip() {
             IpAddr::V4(ip) if services.contains(&ip) => Ok(()),

@@ -149,6 +149,8 @@ fn kubelet(
         ..kubelet::Config::default()
     };
     config.eviction.hard = c.eviction_hard.iter().cloned().collect();
+    config.image_gc.high_percent = c.image_gc_high_threshold;
+    config.image_gc.low_percent = c.image_gc_low_threshold;
     let task = rt.clone();
     rt.spawn("kubelet", async move {
         if let Err(e) = kubelet::run(config, client, task).await {

@@ -47,10 +47,9 @@ struct Proxy {
 pub async fn run(cfg: Config, client: Client, rt: Runtime) {
     let factory = InformerFactory::new(client.transport.clone(), &rt);
     let (services, slices) = (factory.informer::<Service>(), factory.informer::<EndpointSlice>());
-    slices.raw().add_index(
-        "service",
-        Arc::new(|o| service_of(o).map(|k| k.to_string()).into_iter().collect()),
-    );
+    slices
+        .raw()
+        .add_index("service", Arc::new(|o| service_of(o).map(|k| k.to_string()).into_iter().collect()));
     let node = factory.filtered::<Node>(client::ListWatch {
         field_selector: format!("metadata.name={}", cfg.options.node_name),
         ..client::ListWatch::default()
@@ -149,11 +148,8 @@ impl Proxy {
         let mut changes: Vec<Vec<(String, Model)>> = vec![Vec::new(); self.states.len()];
         for k in dirty {
             let service: Vec<Service> = self.services.get(&k.namespace, &k.name).into_iter().collect();
-            let slices = if service.is_empty() {
-                Vec::new()
-            } else {
-                self.slices.by_index("service", &k.to_string())
-            };
+            let slices =
+                if service.is_empty() { Vec::new() } else { self.slices.by_index("service", &k.to_string()) };
             for (family, list) in self.cfg.families.iter().zip(&mut changes) {
                 let m = proxyplan::model(&service, &slices, *family, &self.cfg.options);
                 list.push((k.to_string(), m));

@@ -11,8 +11,9 @@ use std::sync::{Mutex, PoisonError};
 const PATIENCE: i64 = 60;
 /// The cluster autoscaler's mark on a node that goes: load balancers should leave it.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
-const BUCKETS: [f64; 15] =
-    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384];
+const BUCKETS: [f64; 15] = [
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,
+];
 
 #[derive(Default)]
 struct Inner {
@@ -124,11 +125,31 @@ impl Status {
                 let _ = writeln!(s, "{name} {value}");
             };
             let last = u64::try_from(i.updated).unwrap_or_default();
-            one("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "gauge", "The last time proxy rules were successfully synced", last);
-            one("kubeproxy_sync_full_proxy_rules_total", "counter", "Times the whole table was written", i.full_syncs);
-            one("kubeproxy_sync_proxy_rules_nftables_sync_failures_total", "counter", "Cumulative proxy nftables sync failures", i.failures);
+            one(
+                "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+                "gauge",
+                "The last time proxy rules were successfully synced",
+                last,
+            );
+            one(
+                "kubeproxy_sync_full_proxy_rules_total",
+                "counter",
+                "Times the whole table was written",
+                i.full_syncs,
+            );
+            one(
+                "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
+                "counter",
+                "Cumulative proxy nftables sync failures",
+                i.failures,
+            );
             one("kubeproxy_sync_proxy_rules_services", "gauge", "Services that are proxied", i.services);
-            one("kubeproxy_conntrack_reconciler_deleted_entries_total", "counter", "Cumulative conntrack flows deleted by conntrack reconciler", i.deleted_flows);
+            one(
+                "kubeproxy_conntrack_reconciler_deleted_entries_total",
+                "counter",
+                "Cumulative conntrack flows deleted by conntrack reconciler",
+                i.deleted_flows,
+            );
             s
         })
     }

@@ -51,7 +51,8 @@ impl Pod {
     /// `None`: the pod uses the host's network, has ended, or has no address yet. Policies do not concern it.
     pub fn of(p: &core::Pod, node: &str) -> Option<Self> {
         let (spec, status) = (p.spec.as_ref()?, p.status.as_ref()?);
-        if spec.host_network == Some(true) || matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        if spec.host_network == Some(true) || matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
+        {
             return None;
         }
         let many = status.pod_ips.iter().flatten().map(|i| &i.ip);
@@ -152,7 +153,11 @@ fn port(p: &NetworkPolicyPort) -> Option<Port> {
     }
 }
 
-fn rule(namespace: &str, peers: Option<&Vec<NetworkPolicyPeer>>, ports: Option<&Vec<NetworkPolicyPort>>) -> Rule {
+fn rule(
+    namespace: &str,
+    peers: Option<&Vec<NetworkPolicyPeer>>,
+    ports: Option<&Vec<NetworkPolicyPort>>,
+) -> Rule {
     let peers = peers.filter(|p| !p.is_empty());
     let ports = ports.filter(|p| !p.is_empty());
     Rule {

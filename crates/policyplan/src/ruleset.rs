@@ -218,8 +218,7 @@ impl Builder<'_> {
                             all.filter(|(_, l)| s.matches(get(l))).map(|(n, _)| n.as_str()).collect()
                         }
                     };
-                    let hit =
-                        |p: &Pod| chosen.contains(p.namespace.as_str()) && pods.matches(get(&p.labels));
+                    let hit = |p: &Pod| chosen.contains(p.namespace.as_str()) && pods.matches(get(&p.labels));
                     let keys = self.pods.iter().filter(|(p, _)| hit(p)).map(|(_, ip)| (ip.to_string(), None));
                     self.r.elements.insert(set.clone(), keys.collect());
                 }
@@ -251,11 +250,7 @@ impl Builder<'_> {
             };
             let ports_ok = r.ports.as_ref().is_none_or(|l| l.iter().any(port));
             if ports_ok && r.peers.as_ref().is_none_or(|l| l.iter().any(peer)) {
-                out.push(format!(
-                    "{} daddr {ip} {} dport {number} return",
-                    self.family(),
-                    protocol.name()
-                ));
+                out.push(format!("{} daddr {ip} {} dport {number} return", self.family(), protocol.name()));
             }
         }
     }

@@ -39,7 +39,10 @@ fn check(policies: &[Value], want: Expect) {
 #[test]
 fn nobody_is_isolated_without_a_policy() {
     check(&[], expect![[""]]);
-    check(&[json!({"podSelector": {"matchLabels": {"app": "none"}}, "policyTypes": ["Ingress"]})], expect![[""]]);
+    check(
+        &[json!({"podSelector": {"matchLabels": {"app": "none"}}, "policyTypes": ["Ingress"]})],
+        expect![[""]],
+    );
 }
 
 #[test]
@@ -47,13 +50,13 @@ fn deny_all_in_both_directions() {
     check(
         &[json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})],
         expect![[r#"
-            add chain ip keelson-policy in-7a4d06dd0dc39c69
-            add chain ip keelson-policy out-7a4d06dd0dc39c69
-            add element ip keelson-policy egress { 10.244.0.2 : jump out-7a4d06dd0dc39c69, 10.244.0.3 : jump out-7a4d06dd0dc39c69 }
-            add element ip keelson-policy ingress { 10.244.0.2 : jump in-7a4d06dd0dc39c69, 10.244.0.3 : jump in-7a4d06dd0dc39c69 }
+            add chain ip keelson-policy in-723de8827de4ba81
+            add chain ip keelson-policy out-723de8827de4ba81
+            add element ip keelson-policy egress { 10.244.0.2 : jump out-723de8827de4ba81, 10.244.0.3 : jump out-723de8827de4ba81 }
+            add element ip keelson-policy ingress { 10.244.0.2 : jump in-723de8827de4ba81, 10.244.0.3 : jump in-723de8827de4ba81 }
             add element ip keelson-policy self { 10.244.0.2 . 10.244.0.2, 10.244.0.3 . 10.244.0.3 }
-            add rule ip keelson-policy in-7a4d06dd0dc39c69 drop
-            add rule ip keelson-policy out-7a4d06dd0dc39c69 drop
+            add rule ip keelson-policy in-723de8827de4ba81 drop
+            add rule ip keelson-policy out-723de8827de4ba81 drop
         "#]],
     );
 }
@@ -66,7 +69,27 @@ fn peers_are_sets_and_blocks_and_ports_are_merged() {
                 {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "b"}}},
                 {"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.128/25"]}}],
              "ports": [{"port": 80}, {"port": 81, "endPort": 90}, {"port": 85}, {"protocol": "UDP"}, {"port": "http"}]}]})],
-        expect![[""]],
+        expect![[r#"
+            add set ip keelson-policy peer-143484a0eda4e012 { type ipv4_addr; }
+            add set ip keelson-policy peer-450188bab791b841 { type ipv4_addr; }
+            add set ip keelson-policy port-tcp-http { type ipv4_addr . inet_service; }
+            add chain ip keelson-policy in-723de8827de4ba81
+            add element ip keelson-policy ingress { 10.244.0.3 : jump in-723de8827de4ba81 }
+            add element ip keelson-policy peer-143484a0eda4e012 { 10.244.0.2 }
+            add element ip keelson-policy peer-450188bab791b841 { 10.244.1.2 }
+            add element ip keelson-policy port-tcp-http { 10.244.0.2 . 8080, 10.244.0.3 . 8080, 10.244.1.2 . 8080 }
+            add element ip keelson-policy self { 10.244.0.3 . 10.244.0.3 }
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr @peer-143484a0eda4e012 tcp dport { 80-90 } return
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr @peer-143484a0eda4e012 ip daddr . tcp dport @port-tcp-http return
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr @peer-143484a0eda4e012 meta l4proto udp return
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr @peer-450188bab791b841 tcp dport { 80-90 } return
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr @peer-450188bab791b841 ip daddr . tcp dport @port-tcp-http return
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr @peer-450188bab791b841 meta l4proto udp return
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr 192.0.2.0/24 ip saddr != { 192.0.2.128/25 } tcp dport { 80-90 } return
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr 192.0.2.0/24 ip saddr != { 192.0.2.128/25 } ip daddr . tcp dport @port-tcp-http return
+            add rule ip keelson-policy in-723de8827de4ba81 ip saddr 192.0.2.0/24 ip saddr != { 192.0.2.128/25 } meta l4proto udp return
+            add rule ip keelson-policy in-723de8827de4ba81 drop
+        "#]],
     );
 }
 
@@ -74,9 +97,11 @@ fn peers_are_sets_and_blocks_and_ports_are_merged() {
 fn egress_to_dns_means_keelsons_own() {
     let to = |labels: Value| {
         let r = ruleset(
-            &cluster(&[json!({"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"], "egress": [
+            &cluster(&[
+                json!({"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"], "egress": [
                 {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-                    "podSelector": {"matchLabels": labels}}], "ports": [{"port": 53, "protocol": "UDP"}]}]})]),
+                    "podSelector": {"matchLabels": labels}}], "ports": [{"port": 53, "protocol": "UDP"}]}]}),
+            ]),
             false,
         );
         r.chains.values().flatten().any(|r| r == "ip daddr 192.0.2.1 udp dport 10053 return")
@@ -88,7 +113,10 @@ fn egress_to_dns_means_keelsons_own() {
 #[test]
 fn host_network_and_ended_pods_do_not_count() {
     let of = |spec: Value, status: Value| {
-        Pod::of(&serde_json::from_value(json!({"metadata": {}, "spec": spec, "status": status})).unwrap(), "n1")
+        Pod::of(
+            &serde_json::from_value(json!({"metadata": {}, "spec": spec, "status": status})).unwrap(),
+            "n1",
+        )
     };
     let up = json!({"phase": "Running", "podIP": "10.244.0.9"});
     assert!(of(json!({"containers": []}), up.clone()).is_some());
@@ -118,7 +146,9 @@ fn a_pod_that_comes_changes_elements_only_and_back_is_nothing() {
 
 #[test]
 fn families_are_apart() {
-    let c = cluster(&[json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"ipBlock": {"cidr": "2001:db8::/32"}}]}]})]);
+    let c = cluster(&[
+        json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"ipBlock": {"cidr": "2001:db8::/32"}}]}]}),
+    ]);
     assert!(ruleset(&c, true).chains.is_empty());
     assert!(ruleset(&c, false).chains.values().all(|r| r == &["drop"]));
 }

@@ -4,8 +4,8 @@
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::IpAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -258,7 +258,10 @@ fn add_service(
 ) {
     let Some(spec) = &s.spec else { return };
     let kind = spec.type_.as_deref().unwrap_or("ClusterIP");
-    if others(s.metadata.labels.as_ref()) || kind == "ExternalName" || spec.cluster_ip.as_deref() == Some("None") {
+    if others(s.metadata.labels.as_ref())
+        || kind == "ExternalName"
+        || spec.cluster_ip.as_deref() == Some("None")
+    {
         return;
     }
     let own = spec.cluster_ips.clone().unwrap_or_else(|| spec.cluster_ip.clone().into_iter().collect());

@@ -159,7 +159,9 @@ pub fn fixed(f: Family, o: &Options) -> Vec<(String, Vec<String>)> {
         let mut rules = vec![format!("type filter hook {hook} priority -110;")];
         rules.push(format!("ct state new {a} daddr . meta l4proto . th dport vmap @no-endpoints"));
         if hook == "input" {
-            rules.push(format!("ct state new {node_ports} meta l4proto . th dport vmap @no-endpoint-nodeports"));
+            rules.push(format!(
+                "ct state new {node_ports} meta l4proto . th dport vmap @no-endpoint-nodeports"
+            ));
         }
         out.push((chain, rules));
     }
@@ -318,12 +320,7 @@ impl Ruleset {
         rules
     }
 
-    fn draw(
-        &mut self,
-        k: &Key,
-        endpoints: &[(IpAddr, u16)],
-        affinity: Option<u32>,
-    ) -> Vec<String> {
+    fn draw(&mut self, k: &Key, endpoints: &[(IpAddr, u16)], affinity: Option<u32>) -> Vec<String> {
         match (endpoints, affinity) {
             ([], _) => Vec::new(),
             (_, Some(t)) => self.sticky_rules(k, endpoints, t),

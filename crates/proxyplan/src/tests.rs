@@ -161,9 +161,8 @@ fn a_change_tells_what_it_concerns_and_no_more() {
         s
     };
     let (a, b) = (named("a", "10.96.0.1"), named("b", "10.96.0.2"));
-    let slices = |n: &str| {
-        slice(n, json!([endpoint("10.244.0.2", "n1", true), endpoint("10.244.1.2", "n2", true)]))
-    };
+    let slices =
+        |n: &str| slice(n, json!([endpoint("10.244.0.2", "n1", true), endpoint("10.244.1.2", "n2", true)]));
     let mut s = State::default();
     s.change(vec![("a".into(), one(&a, &[slices("a")]))]);
     let (old, new) = s.change(vec![("b".into(), one(&b, &[slices("b")]))]);
@@ -188,7 +187,11 @@ fn hints_of_unready_endpoints_do_not_count_and_empty_ones_are_none() {
     far["hints"] = json!({"forZones": [{"name": "y"}]});
     let o = Options { zone: "z".into(), ..options() };
     let find = |list: Value| {
-        model(&[web(json!({}))], &[slice("web", list)], Family::V4, &o).frontends.into_values().next().unwrap()
+        model(&[web(json!({}))], &[slice("web", list)], Family::V4, &o)
+            .frontends
+            .into_values()
+            .next()
+            .unwrap()
     };
     assert_eq!(find(json!([near, far, unready])).endpoints.len(), 1);
     unready["conditions"] = json!({"ready": false, "serving": true, "terminating": true});
@@ -210,5 +213,10 @@ fn more_endpoints_than_the_shared_chains_take_are_drawn_in_one_rule() {
     let r = rules(&[web(json!({}))], &[slice("web", json!(many))]);
     assert_eq!(r.chains.len(), 1);
     let rule = r.chains.values().next().unwrap().last().unwrap();
-    assert!(rule.starts_with("meta l4proto tcp dnat ip addr . port to numgen random mod 40 map { 0 : 10.244.1.0 . 8080"), "{rule}");
+    assert!(
+        rule.starts_with(
+            "meta l4proto tcp dnat ip addr . port to numgen random mod 40 map { 0 : 10.244.1.0 . 8080"
+        ),
+        "{rule}"
+    );
 }
