@@ -130,7 +130,8 @@ pub fn fixed(f: Family, o: &Options) -> Vec<(String, Vec<String>)> {
     let mut out = vec![
         ("masquerade-mark", vec![format!("meta mark set meta mark or {MARK:#x}")]),
         ("outsiders-mark", outside),
-        ("reject-it", vec!["reject".to_owned()]),
+        // A client that is just connecting takes a reset at its word, and an ICMP message only at its next try.
+        ("reject-it", vec!["meta l4proto tcp reject with tcp reset".to_owned(), "reject".to_owned()]),
         (
             "services",
             vec![
