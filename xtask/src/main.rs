@@ -41,9 +41,9 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "conformance",
-        &["--keep", "--debug", "--serial", "--bless", "--sample", "--procs="],
+        &["--keep", "--debug", "--serial", "--bless", "--sample", "--procs=", "--skip="],
         "a part of upstream's suite on two test hosts, against the known-passing list
-               [FOCUS] [--serial] [--sample: the fast part that CI runs] [--procs N] [--bless] [--keep] [--debug]",
+               [FOCUS] [--serial] [--sample: the fast part that CI runs] [--procs N] [--skip RE] [--bless] [--keep] [--debug]",
         suite::run,
     ),
     (

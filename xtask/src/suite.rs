@@ -145,8 +145,16 @@ pub fn kubectl() -> Result<PathBuf, String> {
 
 pub fn run(args: &[String]) -> Result<(), String> {
     let procs = sh::flag(args, "--procs").unwrap_or("8");
-    let flags = ["--procs", procs];
-    let focus = args.iter().find(|a| !a.starts_with("--") && !flags.contains(&a.as_str()));
+    let skip = sh::flag(args, "--skip");
+    let mut words = args.iter();
+    let mut focus = None;
+    while let Some(a) = words.next() {
+        match a.as_str() {
+            "--procs" | "--skip" => _ = words.next(),
+            w if !w.starts_with("--") => focus = Some(a),
+            _ => {}
+        }
+    }
     let sample = args.iter().any(|a| a == "--sample");
     let serial = args.iter().any(|a| a == "--serial");
     let known_path = sh::root().join("e2e/known-passing.txt");
@@ -184,6 +192,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
     c.env("KUBECONFIG", "/var/lib/keelson/admin.kubeconfig").arg(ginkgo).args(["--no-color", "--timeout=2h"]);
     if focus != ".*" {
         c.arg(format!("--focus={focus}"));
+    }
+    if let Some(re) = skip {
+        c.arg(format!("--skip={re}"));
     }
     if serial {
         c.args(["--procs=1", "--label-filter=Conformance && Serial"]);
