@@ -81,4 +81,10 @@ fn a_custom_resource_has_its_schema_and_metadata() {
     let d = v3(&[r]);
     let s = &d["components"]["schemas"]["com.example.stable.v1.CronTab"];
     assert!(s["properties"]["spec"].is_object() && s["properties"]["metadata"]["allOf"].is_array(), "{s}");
+    for (f, begins) in
+        [("apiVersion", "APIVersion defines"), ("kind", "Kind is"), ("metadata", "Standard object")]
+    {
+        let have = s["properties"][f]["description"].as_str().unwrap_or_default();
+        assert!(have.starts_with(begins), "{f}: {have}");
+    }
 }

@@ -58,6 +58,9 @@ pub(crate) fn define(c: &mut Collector<'_>, r: &ResourceDoc) -> (String, String)
     }
 }
 
+/// The kind whose fields describe what custom kinds have in common with it.
+const LIKE: &str = "io.k8s.api.core.v1.Pod";
+
 fn custom(c: &mut Collector<'_>, r: &ResourceDoc, s: &Value) -> (String, String) {
     let name = names::custom(&r.group, &r.version, &r.kind);
     let list = format!("{name}List");
@@ -73,11 +76,13 @@ fn custom(c: &mut Collector<'_>, r: &ResourceDoc, s: &Value) -> (String, String)
             o.insert("type".into(), "object".into());
         }
         let p = o.entry("properties").or_insert_with(|| json!({}));
-        p["apiVersion"] =
-            json!({"type": "string", "description": "The version of the schema this object has."});
-        p["kind"] = json!({"type": "string", "description": "The kind of this object."});
+        // Described as in any other kind.
+        let described = |f: &str| json!({"type": "string", "description": c.docs.field(LIKE, f)});
+        p["apiVersion"] = described("apiVersion");
+        p["kind"] = described("kind");
         p["metadata"] =
             if c.form == Form::V3 { json!({"allOf": [refer(c.form, &meta)]}) } else { refer(c.form, &meta) };
+        p["metadata"]["description"] = c.docs.field(LIKE, "metadata").into();
     }
     let gvk = |kind: &str| json!([{"group": r.group, "version": r.version, "kind": kind}]);
     own["x-kubernetes-group-version-kind"] = gvk(&r.kind);
