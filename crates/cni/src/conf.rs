@@ -42,12 +42,13 @@ pub struct RuntimeConfig {
 #[serde(rename_all = "camelCase")]
 pub struct PortMapping {
     /// 0 (and then left out by runtimes) for a port that is declared but not mapped.
-    #[serde(default)]
+    #[serde(default, alias = "HostPort")]
     pub host_port: u16,
+    #[serde(alias = "ContainerPort")]
     pub container_port: u16,
-    #[serde(default)]
+    #[serde(default, alias = "Protocol")]
     pub protocol: String,
-    #[serde(default, rename = "hostIP")]
+    #[serde(default, rename = "hostIP", alias = "HostIP")]
     pub host_ip: String,
 }
 
@@ -136,16 +137,23 @@ impl NetConf {
 mod tests {
     use super::*;
 
-    /// containerd leaves `hostPort` out of a port whose number on the host is zero, and gives one with `hostIP`.
+    /// Runtimes differ in how they write ports: containerd's keys begin with capitals, as Go's decoders do not mind.
     #[test]
     fn ports_without_a_host_port_are_no_mappings() {
         let conf = NetConf::parse(
             br#"{"cniVersion": "1.0.0", "name": "n", "type": "keelson-cni", "runtimeConfig": {"portMappings": [
                 {"containerPort": 21017, "protocol": "tcp", "hostIP": "10.0.0.1"},
-                {"hostPort": 80, "containerPort": 8080, "protocol": "tcp"}]}}"#,
+                {"hostPort": 80, "containerPort": 8080, "protocol": "tcp"},
+                {"HostPort": 54321, "ContainerPort": 8080, "Protocol": "udp", "HostIP": "10.0.0.1"},
+                {"HostPort": 0, "ContainerPort": 8081, "Protocol": "tcp", "HostIP": ""}]}}"#,
         )
         .unwrap();
-        let ports: Vec<u16> = conf.runtime_config.port_mappings.iter().map(|p| p.host_port).collect();
-        assert_eq!(ports, [80]);
+        let ports: Vec<(u16, &str, &str)> = conf
+            .runtime_config
+            .port_mappings
+            .iter()
+            .map(|p| (p.host_port, p.protocol.as_str(), p.host_ip.as_str()))
+            .collect();
+        assert_eq!(ports, [(80, "tcp", ""), (54321, "udp", "10.0.0.1")]);
     }
 }

@@ -43,6 +43,14 @@ impl Docs {
     pub fn of(&self, definition: &str) -> Option<&str> {
         self.0.get(definition).map(|t| t.0.as_str()).filter(|d| !d.is_empty())
     }
+    /// The description of `apiVersion`, `kind` or `metadata`, which all kinds have.
+    pub fn common(&self, field: &str) -> Option<&str> {
+        match field {
+            "metadata" => self.field("io.k8s.api.core.v1.Pod", field),
+            "apiVersion" | "kind" => self.field("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", field),
+            _ => None,
+        }
+    }
     pub fn field(&self, definition: &str, field: &str) -> Option<&str> {
         self.0.get(definition)?.1.get(field).map(String::as_str).filter(|d| !d.is_empty())
     }

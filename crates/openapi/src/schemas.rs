@@ -103,7 +103,8 @@ impl Collector<'_> {
         let m = f.meta;
         let mut p = self.typed(m.go_type, m.default, todo);
         let Some(o) = p.as_object_mut() else { return p };
-        if let Some(d) = self.docs.field(owner, f.name) {
+        let common = || self.docs.common(f.name).filter(|_| f.name != "metadata");
+        if let Some(d) = self.docs.field(owner, f.name).or_else(common) {
             o.insert("description".into(), d.into());
         }
         if !m.enumeration.is_empty() && self.form == Form::V3 {

@@ -58,9 +58,6 @@ pub(crate) fn define(c: &mut Collector<'_>, r: &ResourceDoc) -> (String, String)
     }
 }
 
-/// The kind whose fields describe what custom kinds have in common with it.
-const LIKE: &str = "io.k8s.api.core.v1.Pod";
-
 fn custom(c: &mut Collector<'_>, r: &ResourceDoc, s: &Value) -> (String, String) {
     let name = names::custom(&r.group, &r.version, &r.kind);
     let list = format!("{name}List");
@@ -68,21 +65,22 @@ fn custom(c: &mut Collector<'_>, r: &ResourceDoc, s: &Value) -> (String, String)
     let list_meta = facts::type_named("meta.v1.ListMeta").map(|t| c.add(t)).unwrap_or_default();
     let refer = |form: Form, n: &str| json!({"$ref": form.reference(n)});
     let mut own = if s.is_object() { s.clone() } else { json!({}) };
-    // A schema that keeps unknown fields says nothing of the rest.
-    let open = own.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true))
-        && own.get("properties").is_none();
-    if let Some(o) = own.as_object_mut() {
-        if !open {
-            o.insert("type".into(), "object".into());
-        }
+    // Of an object that may have any field, version 2 says nothing: old clients would refuse the fields it does not name.
+    let open = c.form == Form::V2
+        && (own == json!({}) || own.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)));
+    if open {
+        own = json!({"type": "object"});
+    }
+    if let Some(o) = own.as_object_mut().filter(|_| !open) {
+        o.insert("type".into(), "object".into());
         let p = o.entry("properties").or_insert_with(|| json!({}));
         // Described as in any other kind.
-        let described = |f: &str| json!({"type": "string", "description": c.docs.field(LIKE, f)});
+        let described = |f: &str| json!({"type": "string", "description": c.docs.common(f)});
         p["apiVersion"] = described("apiVersion");
         p["kind"] = described("kind");
         p["metadata"] =
             if c.form == Form::V3 { json!({"allOf": [refer(c.form, &meta)]}) } else { refer(c.form, &meta) };
-        p["metadata"]["description"] = c.docs.field(LIKE, "metadata").into();
+        p["metadata"]["description"] = c.docs.common("metadata").into();
     }
     let gvk = |kind: &str| json!([{"group": r.group, "version": r.version, "kind": kind}]);
     own["x-kubernetes-group-version-kind"] = gvk(&r.kind);
