@@ -116,6 +116,7 @@ async fn round(
             *o = u.clone();
         }
     }
+    crate::policy::mutate(cx, a, obj.as_deref_mut(), old, rounds.second).await?;
     if let Some(o) = &cx.server.cfg.outside {
         o.mutate(cx, a, obj.as_deref_mut(), old).await?;
     }
@@ -165,6 +166,7 @@ pub async fn validate(
         note(cx, &mut at.effects);
         verdict?;
     }
+    crate::policy::validate(cx, a, obj.as_deref(), old).await?;
     if let Some(o) = &cx.server.cfg.outside {
         o.validate(cx, a, obj.as_deref(), old).await?;
     }

@@ -37,6 +37,7 @@ pub mod openapi_docs;
 pub mod options;
 pub mod outside;
 pub mod patching;
+pub mod policy;
 pub mod prepare;
 pub mod query;
 pub mod read;

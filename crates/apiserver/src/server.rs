@@ -54,6 +54,7 @@ pub struct ApiServer {
     /// Groups and versions that other servers serve.
     pub remotes: Remotes,
     pub webhooks: crate::webhooks::Webhooks,
+    pub policies: crate::policy::Policies,
 }
 
 impl ApiServer {
@@ -82,6 +83,7 @@ impl ApiServer {
             fair: Fair::new(seats, cfg.request_timeout),
             remotes: Remotes::default(),
             webhooks: crate::webhooks::Webhooks::default(),
+            policies: crate::policy::Policies::default(),
             audit,
             cfg,
             rt,

@@ -1,8 +1,10 @@
 //! Values from JSON and back.
 
-use crate::Value;
 use crate::value::{Key, Map};
+use crate::{Value, time};
 use base64::Engine;
+use schema::TypeId;
+use schema::facts::{Card, Wire};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,4 +67,48 @@ pub fn to_json(v: &Value) -> Result<Json, String> {
             return Err(format!("type conversion error from '{}'", v.type_of().name()));
         }
     })
+}
+
+/// JSON of a built-in type: times, durations and bytes become values of their own.
+pub fn builtin(v: &Json, ty: TypeId) -> Value {
+    if let Some(w) = ty.facts().special {
+        return element(v, w);
+    }
+    let Json::Object(o) = v else { return dynamic(v) };
+    let entries = o.iter().map(|(k, x)| {
+        let value = match ty.field(k) {
+            None => dynamic(x),
+            Some(f) => match (f.card, x) {
+                (Card::List, Json::Array(a)) => {
+                    a.iter().map(|x| element(x, f.wire)).collect::<Vec<_>>().into()
+                }
+                (Card::Map, Json::Object(m)) => m
+                    .iter()
+                    .map(|(k, x)| (Key::String(k.as_str().into()), element(x, f.wire)))
+                    .collect::<BTreeMap<_, _>>()
+                    .into(),
+                (_, x) => element(x, f.wire),
+            },
+        };
+        (Key::String(k.as_str().into()), value)
+    });
+    entries.collect::<BTreeMap<_, _>>().into()
+}
+
+fn element(v: &Json, w: Wire) -> Value {
+    match (w, v) {
+        (Wire::Struct(t), _) => builtin(v, t),
+        (Wire::Time | Wire::MicroTime, Json::String(s)) => {
+            time::parse_timestamp(s).map_or_else(|| dynamic(v), Value::Timestamp)
+        }
+        (Wire::Duration, Json::String(s)) => {
+            time::parse_duration(s).map_or_else(|_| dynamic(v), Value::Duration)
+        }
+        (Wire::Bytes, Json::String(s)) => {
+            let b = base64::engine::general_purpose::STANDARD.decode(s);
+            b.map_or_else(|_| dynamic(v), |b| Value::Bytes(b.into()))
+        }
+        (Wire::Double, Json::Number(n)) => Value::Double(n.as_f64().unwrap_or(0.0)),
+        _ => dynamic(v),
+    }
 }

@@ -20,6 +20,7 @@ mod macros;
 mod math;
 mod net;
 mod parse;
+pub mod policy;
 mod regexes;
 mod runcost;
 mod semver;
