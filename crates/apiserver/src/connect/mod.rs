@@ -43,6 +43,9 @@ const HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
+const PROXIED: [Method; 7] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
+
 pub async fn connect(cx: Cx, req: Request<Input>) -> Result<Response<Body>> {
     options::admit(&cx, req.uri().query().unwrap_or("")).await?;
     let resource = cx.res.gvr.resource.clone();
@@ -80,6 +83,9 @@ pub async fn connect(cx: Cx, req: Request<Input>) -> Result<Response<Body>> {
             t
         }
         (_, "proxy") => {
+            if !PROXIED.contains(req.method()) {
+                return Err(Status::method_not_allowed().into());
+            }
             let plain =
                 !negotiate::is_upgrade(headers) && matches!(*req.method(), Method::GET | Method::HEAD);
             // Links on a page without the slash would lead elsewhere.

@@ -58,21 +58,23 @@ impl Controller {
                 tracing::debug!(csr = key.name, "recognized, but the subject access review was not approved");
                 Ok(Outcome::Again)
             }
-            Verdict::Serving(node) => match serving::check(&csr, &req, self.nodes.get("", &node).as_ref()) {
-                Ok(()) => {
-                    self.approve(
-                        &csr,
-                        "Auto approving kubelet serving certificate for addresses of the node.",
-                    )
-                    .await?;
-                    Ok(Outcome::Done)
+            Verdict::Serving(node) => {
+                match serving::check(&csr, &req, self.nodes.get("", &node).as_ref(), &self.nodes.list()) {
+                    Ok(()) => {
+                        self.approve(
+                            &csr,
+                            "Auto approving kubelet serving certificate for addresses of the node.",
+                        )
+                        .await?;
+                        Ok(Outcome::Done)
+                    }
+                    Err(e) => {
+                        tracing::info!(csr = key.name, "not approving a kubelet's serving certificate: {e}");
+                        // The node's addresses may not be known yet.
+                        Ok(Outcome::Again)
+                    }
                 }
-                Err(e) => {
-                    tracing::info!(csr = key.name, "not approving a kubelet's serving certificate: {e}");
-                    // The node's addresses may not be known yet.
-                    Ok(Outcome::Again)
-                }
-            },
+            }
         }
     }
 

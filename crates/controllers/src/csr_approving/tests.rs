@@ -49,13 +49,23 @@ async fn approves_what_a_review_allows() {
 async fn approves_serving_certificates_for_the_nodes_own_addresses() {
     let c = Cluster::start(&["certificatesigningrequest-approving-controller"]).await;
     c.api.seed("nodes", json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
-        "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "host"}]}}));
+        "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "host"},
+            {"type": "InternalDNS", "address": "kubernetes.default.svc"}, {"type": "ExternalIP", "address": "127.0.0.1"},
+            {"type": "ExternalIP", "address": "10.0.0.9"}]}}));
+    c.api.seed(
+        "nodes",
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n9"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.9"}]}}),
+    );
     let usages = &["digital signature", "server auth"];
     let cases: &[(&str, &str, &[&str], bool)] = &[
         ("all", "system:node:n1", &["n1", "host", "10.0.0.1"], true),
         ("foreign-ip", "system:node:n1", &["n1", "10.0.0.2"], false),
         ("foreign-name", "system:node:n1", &["kubernetes", "10.0.0.1"], false),
         ("other-user", "system:node:n2", &["n1"], false),
+        ("the-servers-name", "system:node:n1", &["n1", "kubernetes.default.svc"], false),
+        ("every-hosts", "system:node:n1", &["n1", "127.0.0.1"], false),
+        ("another-nodes", "system:node:n1", &["n1", "10.0.0.9"], false),
     ];
     for (name, user, names, _) in cases {
         let pem = request("system:node:n1", &["system:nodes"], names);
