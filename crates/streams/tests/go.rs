@@ -1,5 +1,7 @@
 //! Our ends against upstream's (`oracle/`), both ways round. Skipped, with a word, where Go or its modules are missing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;

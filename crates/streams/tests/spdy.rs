@@ -1,5 +1,7 @@
 //! Two ends of a SPDY connection, with and without windows, and ends that misbehave.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use bytes::BytesMut;
 use runtime::Runtime;
 use std::io::ErrorKind;

@@ -1,5 +1,7 @@
 //! A command over WebSocket on one side and SPDY on the other: the client, the translation, and a runtime played here.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use runtime::Runtime;
 use std::io;
 use std::pin::Pin;
