@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use runtime::Runtime;
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Output, Stdio};
 use streams::client::{Command, Outcome, PortForward, Size, command};
 use streams::negotiate;
@@ -50,7 +50,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(oracle: &PathBuf) -> Self {
+    fn start(oracle: &Path) -> Self {
         let mut child = Process::new(oracle)
             .arg("server")
             .stdin(Stdio::piped())
@@ -252,8 +252,8 @@ async fn answer(
 }
 
 /// Upstream's client against `to`.
-async fn theirs(oracle: &PathBuf, args: [&str; 2], to: String, stdin: &[u8]) -> Output {
-    let (oracle, stdin) = (oracle.clone(), stdin.to_vec());
+async fn theirs(oracle: &Path, args: [&str; 2], to: String, stdin: &[u8]) -> Output {
+    let (oracle, stdin) = (oracle.to_owned(), stdin.to_vec());
     let args = args.map(str::to_owned);
     tokio::task::spawn_blocking(move || {
         let mut child = Process::new(oracle)
