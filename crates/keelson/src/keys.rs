@@ -61,29 +61,60 @@ fn local_url(f: &Server) -> String {
     format!("https://{}", SocketAddr::new(ip, f.secure_port))
 }
 
+/// Does two things at the same time.
+fn both<A: Send, B>(
+    a: impl FnOnce() -> Result<A, String> + Send,
+    b: impl FnOnce() -> B,
+) -> (Result<A, String>, B) {
+    std::thread::scope(|scope| {
+        let a = scope.spawn(a);
+        let b = b();
+        (joined(a).and_then(|a| a), b)
+    })
+}
+
+fn joined<T>(t: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, String> {
+    t.join().map_err(|_| "making the cluster's keys panicked".to_owned())
+}
+
 impl Keys {
     /// Opens or makes everything under `<data-dir>/pki`, the token and the admin's kubeconfig. `now` in Unix seconds.
     pub fn open(f: &Server, advertise: IpAddr, now: i64) -> Result<Self, String> {
         let data = &f.common.data_dir;
         let dir = data.join("pki");
         let text = |e: setup::Error| e.to_string();
-        let ca = Pki::open(&dir, "ca", now).map_err(text)?;
-        let front_proxy = Pki::open(&dir, "front-proxy-ca", now).map_err(text)?;
-        let admin = ca.leaf("admin", &client("kubernetes-admin", "system:masters")).map_err(text)?;
-        let config = kubeconfig::render(&local_url(f), &ca.ca_pem, "kubernetes-admin", &admin);
-        kubeconfig::write(&data.join("admin.kubeconfig"), &config).map_err(text)?;
-        Ok(Self {
-            serving: ca.leaf("apiserver", &serving(f, advertise)).map_err(text)?,
-            kubelet_client: ca
-                .leaf("apiserver-kubelet-client", &client("kube-apiserver-kubelet-client", ""))
-                .map_err(text)?,
-            front_proxy_client: front_proxy
-                .leaf("front-proxy-client", &client("front-proxy-client", ""))
-                .map_err(text)?,
-            service_account: setup::pki::service_account_key(&dir).map_err(text)?,
-            token: join_token(data, &ca)?,
+        // Each file is synced: side by side the disk takes them together.
+        let (ca, front_proxy) = both(
+            || Pki::open(&dir, "ca", now).map_err(text),
+            || Pki::open(&dir, "front-proxy-ca", now).map_err(text),
+        );
+        let (ca, front_proxy) = (ca?, front_proxy?);
+        std::thread::scope(|scope| {
+            let leaf = |ca, file: &'static str, spec| {
+                scope.spawn(move || Pki::leaf(ca, file, &spec).map_err(|e| e.to_string()))
+            };
+            let admin = scope.spawn(|| {
+                let admin = ca.leaf("admin", &client("kubernetes-admin", "system:masters"))?;
+                let config = kubeconfig::render(&local_url(f), &ca.ca_pem, "kubernetes-admin", &admin);
+                kubeconfig::write(&data.join("admin.kubeconfig"), &config)
+            });
+            let serving = leaf(&ca, "apiserver", serving(f, advertise));
+            let kubelet = client("kube-apiserver-kubelet-client", "");
+            let kubelet = leaf(&ca, "apiserver-kubelet-client", kubelet);
+            let proxy = leaf(&front_proxy, "front-proxy-client", client("front-proxy-client", ""));
+            let account = scope.spawn(|| setup::pki::service_account_key(&dir).map_err(text));
+            let token = join_token(data, &ca)?;
+            joined(admin)?.map_err(text)?;
+            Ok((joined(serving)??, joined(kubelet)??, joined(proxy)??, joined(account)??, token))
+        })
+        .map(|(serving, kubelet_client, front_proxy_client, service_account, token)| Self {
             ca,
             front_proxy,
+            serving,
+            kubelet_client,
+            front_proxy_client,
+            service_account,
+            token,
         })
     }
 }

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages, which make a small heap twice as large and little faster.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let mut args: Vec<String> = std::env::args().collect();
     let first = if args.is_empty() { String::new() } else { args.remove(0) };
     let mut name = first.rsplit('/').next().unwrap_or_default().to_owned();

@@ -28,8 +28,14 @@ pub fn private_dir(path: &Path) -> Result<(), Error> {
         .map_err(|e| err("make private", path, e))
 }
 
-/// Writes a file through a temporary one beside it, so that a crash leaves the old or the new content.
+/// Writes a file through a temporary one beside it, so that a crash leaves the old or the new content. One that is so
+/// already is left alone.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+    let same_mode = |m: std::fs::Metadata| m.is_file() && m.permissions().mode() & 0o7777 == mode;
+    if std::fs::symlink_metadata(path).is_ok_and(same_mode) && std::fs::read(path).is_ok_and(|c| c == content)
+    {
+        return Ok(());
+    }
     let dir = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let tmp = dir.join(format!(".{name}.new"));

@@ -100,9 +100,10 @@ pub fn run(args: &[String]) -> Result<(), String> {
             failed.push(*name);
         }
         print!("{}", table.text(from));
-    }
-    if has("--write") {
-        table.write(&sh::root().join("docs/benchmarks.md"), args)?;
+        // After each row: a run that is cut short leaves what it measured.
+        if has("--write") {
+            table.write(&sh::root().join("docs/benchmarks.md"), args)?;
+        }
     }
     if failed.is_empty() {
         Ok(())

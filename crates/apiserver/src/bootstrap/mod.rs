@@ -17,21 +17,28 @@ use std::time::Duration;
 
 type Hook = for<'a> fn(&'a Arc<ApiServer>) -> BoxFuture<'a, Result<()>>;
 
-/// Names as the health endpoints show them, in the order in which they run.
-const HOOKS: &[(&str, Hook)] = &[
-    ("poststarthook/start-system-namespaces-controller", |s| Box::pin(system::namespaces(s))),
-    ("poststarthook/start-kubernetes-service-cidr-controller", |s| Box::pin(system::service_cidr(s))),
-    ("poststarthook/start-service-ip-repair-controllers", |s| Box::pin(system::repair(s))),
-    ("poststarthook/bootstrap-controller", |s| Box::pin(kubernetes_service::ensure(s))),
-    ("poststarthook/rbac/bootstrap-roles", |s| Box::pin(rbac::reconcile(s))),
-    ("poststarthook/scheduling/bootstrap-system-priority-classes", |s| Box::pin(system::priority_classes(s))),
-    ("poststarthook/priority-and-fairness-config-producer", |s| Box::pin(flowcontrol::ensure(s))),
-    ("poststarthook/start-cluster-authentication-info-controller", |s| {
+/// Names as the health endpoints show them. The first list comes before the others, which go on side by side, so that
+/// the store commits them together; a list is in order. The very last is ready after all others: it says that all is.
+const HOOKS: &[&[(&str, Hook)]] = &[
+    &[("poststarthook/start-system-namespaces-controller", |s| Box::pin(system::namespaces(s)))],
+    &[
+        ("poststarthook/start-kubernetes-service-cidr-controller", |s| Box::pin(system::service_cidr(s))),
+        ("poststarthook/start-service-ip-repair-controllers", |s| Box::pin(system::repair(s))),
+        ("poststarthook/bootstrap-controller", |s| Box::pin(kubernetes_service::ensure(s))),
+    ],
+    &[("poststarthook/rbac/bootstrap-roles", |s| Box::pin(rbac::reconcile(s)))],
+    &[("poststarthook/scheduling/bootstrap-system-priority-classes", |s| {
+        Box::pin(system::priority_classes(s))
+    })],
+    &[("poststarthook/priority-and-fairness-config-producer", |s| Box::pin(flowcontrol::ensure(s)))],
+    &[("poststarthook/start-cluster-authentication-info-controller", |s| {
         Box::pin(system::authentication_info(s))
-    }),
-    ("poststarthook/start-legacy-token-tracking-controller", |s| Box::pin(system::token_tracking(s))),
-    ("autoregister-completion", |s| Box::pin(api_services::ensure(s))),
+    })],
+    &[("poststarthook/start-legacy-token-tracking-controller", |s| Box::pin(system::token_tracking(s)))],
+    &[(LAST, |s| Box::pin(api_services::ensure(s)))],
 ];
+
+const LAST: &str = "autoregister-completion";
 
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -43,7 +50,7 @@ impl ApiServer {
     /// Runs the post-start hooks, each until it has succeeded, and afterwards keeps the `kubernetes` Service. Readiness
     /// checks `apiserver/…` tell how far it is.
     pub fn start(self: &Arc<Self>) {
-        for (name, _) in HOOKS {
+        for (name, _) in HOOKS.iter().copied().flatten() {
             self.rt.ready.set(&check(name), Err("not finished".into()));
         }
         self.rt.spawn_until_stop("priority and fairness", crate::fair::follow(self.clone()));
@@ -57,13 +64,22 @@ impl ApiServer {
 
     /// Runs the hooks once, each until it has succeeded.
     pub async fn bootstrap(self: &Arc<Self>) {
-        for (name, hook) in HOOKS {
+        let Some((first, rest)) = HOOKS.split_first() else { return };
+        self.chain(first).await;
+        futures::future::join_all(rest.iter().map(|c| self.chain(c))).await;
+        self.rt.ready.set(&check(LAST), Ok(()));
+    }
+
+    async fn chain(self: &Arc<Self>, hooks: &[(&str, Hook)]) {
+        for (name, hook) in hooks {
             while let Err(e) = hook(self).await {
                 tracing::warn!(hook = name, error = %e, "post-start hook failed; trying again");
                 self.rt.ready.set(&check(name), Err(e.to_string()));
                 tokio::time::sleep(RETRY).await;
             }
-            self.rt.ready.set(&check(name), Ok(()));
+            if *name != LAST {
+                self.rt.ready.set(&check(name), Ok(()));
+            }
         }
     }
 }
@@ -108,7 +124,7 @@ async fn create(s: &Arc<ApiServer>, group: &str, resource: &str, obj: &Value) ->
 async fn together(work: Vec<BoxFuture<'_, Result<()>>>) -> Result<()> {
     let mut rest = work.into_iter();
     loop {
-        let batch: Vec<_> = rest.by_ref().take(16).collect();
+        let batch: Vec<_> = rest.by_ref().take(64).collect();
         if batch.is_empty() {
             return Ok(());
         }
