@@ -12,6 +12,7 @@ mod node;
 mod nodeconf;
 mod notify;
 mod server;
+mod trim;
 
 use std::process::ExitCode;
 

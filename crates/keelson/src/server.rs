@@ -3,7 +3,7 @@
 use crate::flags::{self, Server};
 use crate::keys::Keys;
 use crate::notify::Notify;
-use crate::{cluster, node};
+use crate::{cluster, node, trim};
 use apiserver::ApiServer;
 use client::Client;
 use meta::UserInfo;
@@ -80,6 +80,7 @@ async fn run(f: Server) -> Result<(), String> {
     if let Ok(true) = outcome {
         notify.ready();
         tracing::info!("ready");
+        layers.work.spawn_until_stop("trim", trim::after_start());
         runtime::tasks::terminated().await;
     }
     notify.stopping();
