@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::Storage;
 
+/// The issuer of service account tokens where none is given.
+const ISSUER: &str = "https://kubernetes.default.svc";
+
 /// The Kubernetes API server.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kube-apiserver", disable_version_flag = true)]
@@ -40,13 +43,14 @@ pub struct Flags {
     pub tls_cert_file: Option<PathBuf>,
     #[arg(long, requires = "tls_cert_file")]
     pub tls_private_key_file: Option<PathBuf>,
-    /// The address of the port without TLS.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub insecure_bind_address: IpAddr,
-    /// A port without TLS on which everybody may do everything; 0: none. Upstream has removed it: for clusters that
-    /// nobody else can reach.
-    #[arg(long, default_value_t = 0)]
-    pub insecure_port: u16,
+    /// The address of the port without TLS (default 127.0.0.1). Giving it opens that port. Together with RBAC an
+    /// address that others can reach must be given twice.
+    #[arg(long)]
+    pub insecure_bind_address: Vec<IpAddr>,
+    /// A port without TLS on which everybody may do everything; 0: none. Default: 8080 with --insecure-bind-address,
+    /// else none. Upstream has removed it: for clusters that nobody else can reach.
+    #[arg(long)]
+    pub insecure_port: Option<u16>,
     /// Requests at a time that only read; 0: no limit.
     #[arg(long, default_value_t = 400)]
     pub max_requests_inflight: usize,
@@ -61,6 +65,25 @@ pub struct Flags {
     pub min_request_timeout: u64,
 
     // Store
+    /// The etcd cluster that keeps everything; none: this process keeps it in --store-file.
+    #[arg(long, value_delimiter = ',')]
+    pub etcd_servers: Vec<String>,
+    /// The authority of those servers.
+    #[arg(long, default_value = "")]
+    pub etcd_cafile: String,
+    /// What they are shown.
+    #[arg(long, default_value = "")]
+    pub etcd_certfile: String,
+    #[arg(long, default_value = "")]
+    pub etcd_keyfile: String,
+    /// Where in etcd the objects are.
+    #[arg(long, default_value = "/registry", value_parser = ["/registry"])]
+    pub etcd_prefix: String,
+    #[arg(long, default_value = "", value_parser = ["", "etcd3"])]
+    pub storage_backend: String,
+    /// How often etcd's history is compacted; 0: others do.
+    #[arg(long, default_value = "5m0s", value_parser = duration)]
+    pub etcd_compaction_interval: Duration,
     /// The file of the store, which this process keeps itself.
     #[arg(long, default_value = "/var/lib/kube-apiserver/state.db")]
     pub store_file: PathBuf,
@@ -262,7 +285,27 @@ impl Flags {
     /// What is wrong with the flags, as far as it can be told without a store.
     pub fn check(&self) -> Result<(), String> {
         self.advertised()?;
+        self.check_insecure()?;
         self.service_accounts().map(drop)
+    }
+
+    /// Address and port that everybody may do everything on, if there are any.
+    pub fn insecure(&self) -> Option<(IpAddr, u16)> {
+        let ip = self.insecure_bind_address.last().copied();
+        let port = self.insecure_port.unwrap_or(if ip.is_some() { 8080 } else { 0 });
+        (port != 0).then(|| (ip.unwrap_or(IpAddr::from([127, 0, 0, 1])), port))
+    }
+
+    fn check_insecure(&self) -> Result<(), String> {
+        let Some((ip, port)) = self.insecure() else { return Ok(()) };
+        let meant = self.insecure_bind_address.iter().filter(|a| **a == ip).count() > 1;
+        if self.authorization_mode.contains(&Mode::Rbac) && !ip.is_loopback() && !meant {
+            return Err(format!(
+                "--insecure-bind-address={ip}: on port {port} everybody may do everything, whatever RBAC says; use \
+                 127.0.0.1, or give the flag twice if that is meant"
+            ));
+        }
+        Ok(())
     }
 
     /// The configuration, over a store.
@@ -299,6 +342,10 @@ impl Flags {
             let ca = ca.as_deref().map(str::as_bytes);
             let made = KubeletClient::new(cert.as_bytes(), key.as_bytes(), ca);
             c.kubelet = Some(made.map_err(|e| format!("--kubelet-client-certificate: {e}"))?);
+        } else {
+            let ca = self.kubelet_certificate_authority.as_deref();
+            let ca = ca.map(|p| read("kubelet-certificate-authority", p)).transpose()?;
+            c.kubelet = Some(KubeletClient::anonymous(ca.as_deref().map(str::as_bytes))?);
         }
         Ok(c)
     }
@@ -357,15 +404,18 @@ impl Flags {
     }
 
     fn service_accounts(&self) -> Result<ServiceAccounts, String> {
-        if self.service_account_issuer.iter().all(String::is_empty) {
-            return Err("--service-account-issuer is a required flag".into());
-        }
-        let Some(p) = &self.service_account_signing_key_file else {
-            return Err("--service-account-signing-key-file is a required flag".into());
+        let no_issuer = self.service_account_issuer.iter().all(String::is_empty);
+        let signer = match (&self.service_account_signing_key_file, no_issuer) {
+            (Some(p), false) => {
+                let text = read("service-account-signing-key-file", p)?;
+                PrivateKey::from_pem(&text)
+                    .map_err(|e| format!("--service-account-signing-key-file {}: {e}", p.display()))?
+            }
+            // As it was before tokens had issuers: nothing was said, or a private key for both ends.
+            (None, true) => self.old_signing_key()?,
+            (Some(_), true) => return Err("--service-account-issuer is a required flag".into()),
+            (None, false) => return Err("--service-account-signing-key-file is a required flag".into()),
         };
-        let text = read("service-account-signing-key-file", p)?;
-        let signer = PrivateKey::from_pem(&text)
-            .map_err(|e| format!("--service-account-signing-key-file {}: {e}", p.display()))?;
         let mut keys: Vec<PublicKey> = Vec::new();
         for p in &self.service_account_key_file {
             let text = read("service-account-key-file", p)?;
@@ -380,12 +430,36 @@ impl Flags {
         Ok(ServiceAccounts {
             signer,
             keys,
-            issuers: self.service_account_issuer.clone(),
+            issuers: if no_issuer { vec![ISSUER.into()] } else { self.service_account_issuer.clone() },
             audiences: self.api_audiences.clone(),
             jwks_uri: self.service_account_jwks_uri.clone(),
             max_expiration: i64::try_from(max.as_secs()).unwrap_or(i64::MAX),
             extend_expiration: self.service_account_extend_token_expiration,
         })
+    }
+
+    /// The private key among --service-account-key-file, or one that is made on the first start and kept.
+    fn old_signing_key(&self) -> Result<PrivateKey, String> {
+        for p in &self.service_account_key_file {
+            if let Ok(k) = PrivateKey::from_pem(&read("service-account-key-file", p)?) {
+                return Ok(k);
+            }
+        }
+        if let Some(p) = self.service_account_key_file.first() {
+            return Err(format!(
+                "--service-account-signing-key-file is a required flag (there is no private key in {})",
+                p.display()
+            ));
+        }
+        let path = self.cert_dir.join("service-account.key");
+        if !path.exists() {
+            std::fs::create_dir_all(&self.cert_dir)
+                .map_err(|e| format!("--cert-dir: cannot make {}: {e}", self.cert_dir.display()))?;
+            let pair = rcgen::KeyPair::generate().map_err(|e| format!("making a key: {e}"))?;
+            crate::run::write(&path, &pair.serialize_pem(), 0o600)?;
+            tracing::warn!("no --service-account-signing-key-file is given: {} was made", path.display());
+        }
+        PrivateKey::from_pem(&read("cert-dir", &path)?).map_err(|e| format!("{}: {e}", path.display()))
     }
 
     fn admission(&self, c: &mut Config) -> Result<(), String> {
@@ -465,7 +539,6 @@ mod tests {
         for bad in [
             "--authorization-mode=Webhook",
             "--allow-privileged=false",
-            "--etcd-servers=http://127.0.0.1:2379",
             "--service-node-port-range=0-5",
             "--service-cluster-ip-range=10.0.0.0",
             "--event-ttl=-1s",

@@ -2,7 +2,7 @@
 
 use crate::ApiServer;
 use crate::flags::Flags;
-use clap::Parser;
+use crate::old;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
 use runtime::Runtime;
 use serve::{CertSource, Listener, TlsSettings};
@@ -18,16 +18,10 @@ const GRACE: Duration = Duration::from_secs(15);
 
 /// Runs an API server with its store in this process until the runtime stops. `args` without the program's name.
 pub async fn run(args: Vec<String>, rt: Runtime) -> Result<(), String> {
-    let flags = match Flags::try_parse_from(std::iter::once("kube-apiserver".to_owned()).chain(args)) {
-        Ok(f) => f,
-        Err(e) if e.use_stderr() => return Err(e.render().to_string().trim_end().to_owned()),
-        Err(help) => return say(&help.to_string()),
-    };
-    if flags.version {
-        return say(&format!("Kubernetes {}\n", crate::version::GIT_VERSION));
+    let Some(flags) = prepare(args)? else { return Ok(()) };
+    if !flags.etcd_servers.is_empty() {
+        return Err("--etcd-servers: this program has no client for etcd built in".into());
     }
-    runtime::log::init(flags.v);
-    flags.check()?;
     let options = storage::Options::default();
     // The store outlives the server: requests in flight still write.
     let below = Runtime::new();
@@ -39,6 +33,24 @@ pub async fn run(args: Vec<String>, rt: Runtime) -> Result<(), String> {
     below.shutdown(GRACE).await;
     store.close().await;
     done
+}
+
+/// Parses the command line and begins to log; `None` when all that was asked for was text.
+pub fn prepare(args: Vec<String>) -> Result<Option<Flags>, String> {
+    let (flags, notes) = match old::parse(args) {
+        Ok(f) => f,
+        Err((e, true)) => return Err(e.trim_start_matches("error: ").trim_end().to_owned()),
+        Err((help, false)) => return say(&help).map(|()| None),
+    };
+    if flags.version {
+        return say(&format!("Kubernetes {}\n", crate::version::GIT_VERSION)).map(|()| None);
+    }
+    runtime::log::init(flags.v);
+    for n in notes {
+        tracing::warn!("{n}");
+    }
+    flags.check()?;
+    Ok(Some(flags))
 }
 
 /// On standard output, whose reader may have gone.
@@ -58,13 +70,9 @@ pub async fn run_on(flags: &Flags, store: Arc<dyn storage::Storage>, rt: Runtime
     };
     let secure = bind(flags.bind_address, flags.secure_port).await?;
     let api = ApiServer::new(config, rt.clone())?;
-    if flags.insecure_port != 0 {
-        let open = bind(flags.insecure_bind_address, flags.insecure_port).await?;
-        tracing::warn!(
-            address = %flags.insecure_bind_address,
-            port = flags.insecure_port,
-            "everybody who reaches the insecure port may do everything"
-        );
+    if let Some((address, port)) = flags.insecure() {
+        let open = bind(address, port).await?;
+        tracing::warn!(%address, port, "everybody who reaches the insecure port may do everything");
         let api = api.clone();
         rt.spawn("insecure port", async move { api.serve_insecure(open).await });
     }
@@ -107,7 +115,7 @@ fn self_signed(flags: &Flags, advertise: IpAddr, cert: &Path, key: &Path) -> Res
     write(cert, &made.pem(), 0o644)
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
     let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path);
     file.and_then(|mut f| f.write_all(text.as_bytes()))
         .map_err(|e| format!("cannot write {}: {e}", path.display()))

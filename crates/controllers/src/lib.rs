@@ -3,12 +3,17 @@
 //! [`run`] starts the controllers of [`list::CONTROLLERS`] that [`Config::controllers`] enables. Each acts under its own
 //! service account; all share one set of caches.
 
+mod applet;
 pub mod config;
 pub mod context;
+mod credentials;
+mod flags;
 pub mod k8s;
 pub mod list;
+mod upstream;
 pub mod util;
 
+pub use applet::run_applet;
 pub use config::{Config, KeyPair};
 pub use context::{Ctx, Error};
 pub use list::{CONTROLLERS, Descriptor};

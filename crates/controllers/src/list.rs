@@ -101,6 +101,38 @@ pub fn enabled(spec: &[String]) -> Vec<&'static str> {
     CONTROLLERS.iter().filter(on).map(|d| d.name).collect()
 }
 
+/// Controllers of upstream's that are not here.
+const ABSENT: &[&str] = &[
+    "persistentvolume-attach-detach-controller",
+    "persistentvolume-expander-controller",
+    "validatingadmissionpolicy-status-controller",
+    "storage-version-migrator-controller",
+    "storageversion-garbage-collector-controller",
+    "device-taint-eviction-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    "selinux-warning-controller",
+    "podgroup-protection-controller",
+    "resourcepoolstatusrequest-controller",
+];
+
+/// Refuses names that nobody knows, and upstream's controllers that are not here where they are wanted.
+pub fn check(names: &[String]) -> Result<(), String> {
+    for s in names.iter().map(|s| s.trim()).filter(|s| !s.is_empty()) {
+        let (bare, wanted) = s.strip_prefix('-').map_or((s, true), |b| (b, false));
+        if bare == "*" || CONTROLLERS.iter().any(|d| d.name == bare || d.alias == bare) {
+            continue;
+        }
+        match (ABSENT.contains(&bare), wanted) {
+            (true, false) => {}
+            (true, true) => return Err(format!("--controllers: keelson has no {bare} yet")),
+            (false, _) => {
+                return Err(format!("--controllers: {bare:?} is not in the list of known controllers"));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

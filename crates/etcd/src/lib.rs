@@ -15,6 +15,7 @@ mod health;
 mod kv;
 mod lease;
 mod maintenance;
+pub mod remote;
 mod server;
 mod watch;
 
@@ -40,10 +41,13 @@ pub async fn run(args: Vec<String>, rt: Runtime) -> Result<(), String> {
         tracing::warn!("{line}");
     }
     let running = start(config, rt.child()).await?;
+    let notify = runtime::notify::Notify::from_env();
+    notify.ready();
     tokio::select! {
         () = rt.stopping() => {}
         () = runtime::tasks::terminated() => {}
     }
+    notify.stopping();
     running.stop().await;
     Ok(())
 }

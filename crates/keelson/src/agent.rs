@@ -5,13 +5,13 @@
 
 use crate::flags::{self, Agent};
 use crate::node;
-use crate::notify::Notify;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use client::config::{Auth, Pem};
 use client::{Client, Config, HttpTransport};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use runtime::Runtime;
+use runtime::notify::Notify;
 use serde_json::json;
 use setup::{JoinToken, files, pki, token};
 use std::path::PathBuf;

@@ -19,6 +19,11 @@ applets! {
     "server" "a whole cluster in one process: control plane and this node" crate::server::main;
     "agent" "a node of a cluster whose server is elsewhere" crate::agent::main;
     "kube-apiserver" "the API server alone, with its store" crate::kube_apiserver::main;
+    "kube-controller-manager" "the controllers alone" controllers::run_applet;
+    "kube-scheduler" "the scheduler alone" scheduler::run_applet;
+    "kubelet" "a node's agent alone: runs the pods of its node" kubelet::run_applet;
+    "kube-proxy" "a node's service proxy alone" kube_proxy::run_applet;
+    "kube-dns" "cluster DNS alone, from the API" dns::run_applet;
     "etcd" "the store alone, served over the etcd v3 API" etcd_store;
     "dashboard" "the web interface, used with each user's own token" web_interface;
     "net" "the pod network as this node sees it: `net status`" crate::net::main;

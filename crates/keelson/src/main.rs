@@ -10,7 +10,6 @@ mod kube_apiserver;
 mod net;
 mod node;
 mod nodeconf;
-mod notify;
 mod server;
 mod trim;
 

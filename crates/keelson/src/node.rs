@@ -2,11 +2,11 @@
 
 use crate::containerd;
 use crate::flags::Common;
-use crate::notify::Notify;
 use client::Client;
 use k8s_openapi::api::core::v1::Node;
 use proxyplan::Family;
 use runtime::Runtime;
+use runtime::notify::Notify;
 use setup::Pki;
 use setup::pki::LeafSpec;
 use std::path::Path;

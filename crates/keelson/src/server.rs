@@ -2,13 +2,13 @@
 
 use crate::flags::{self, Server};
 use crate::keys::Keys;
-use crate::notify::Notify;
 use crate::{cluster, node, trim};
 use apiserver::ApiServer;
 use client::Client;
 use meta::UserInfo;
 use meta::user::{AUTHENTICATED, NODES, SYSTEM_MASTERS};
 use runtime::Runtime;
+use runtime::notify::Notify;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -26,6 +26,9 @@ pub fn run_applet(args: Vec<String>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     runtime::log::init(opts.verbosity);
+    for n in &opts.notes {
+        tracing::warn!("{n}");
+    }
     let made = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kubelet").build();
     let tokio_rt = match made {
         Ok(r) => r,

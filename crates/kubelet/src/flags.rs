@@ -3,6 +3,7 @@
 //! Both say the same things: a flag is a path into the configuration. The file is read first, then the drop-ins of
 //! `--config-dir`, then the flags.
 
+mod old;
 mod table;
 
 use crate::config::Config;
@@ -24,6 +25,8 @@ pub struct Options {
     pub version: bool,
     pub rotate_certificates: bool,
     pub server_tls_bootstrap: bool,
+    /// What is to be logged about old flags.
+    pub notes: Vec<String>,
 }
 
 /// A Go duration: `10s`, `1m30s`, `1.5h`, `100ms`, `0`.
@@ -176,8 +179,9 @@ fn take(args: &mut std::collections::VecDeque<String>) -> Result<Option<(String,
 
 /// Reads the whole command line (without the program's name).
 pub fn parse(args: Vec<String>) -> Result<(Config, Options), String> {
+    let (args, notes) = old::translate(args)?;
     let mut args: std::collections::VecDeque<String> = args.into();
-    let mut o = Options::default();
+    let mut o = Options { notes, ..Options::default() };
     let mut cfg = Config::default();
     let mut over: Vec<(&'static str, Value)> = vec![];
     let (mut file, mut dir) = (None, None);
@@ -231,7 +235,10 @@ pub fn parse(args: Vec<String>) -> Result<(Config, Options), String> {
     }
     let mut raw = match &file {
         Some(f) => read_config(f)?,
-        None => json!({"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"}),
+        // Without a file the defaults are those of the flags' time, as upstream has them.
+        None => json!({"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+            "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
+            "authorization": {"mode": "AlwaysAllow"}, "readOnlyPort": 10255}),
     };
     if let Some(d) = dir {
         let mut list: Vec<PathBuf> = std::fs::read_dir(&d)

@@ -5,6 +5,7 @@
 //! disk refused. Semantics are etcd's: the empty store is revision 1, a transaction that changes something is one
 //! revision, versions count from 1 and begin again after a delete.
 
+pub mod follow;
 mod history;
 mod lease;
 mod load;

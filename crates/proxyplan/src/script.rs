@@ -54,6 +54,12 @@ pub fn full(r: &Ruleset, o: &Options) -> String {
     s
 }
 
+/// Takes the table away, whether it is there or not.
+pub fn remove(f: Family) -> String {
+    let t = table(f);
+    format!("add table {t}\ndelete table {t}\n")
+}
+
 /// What turns the table of `old` into that of `new`; empty when they are the same.
 pub fn diff(old: &Ruleset, new: &Ruleset) -> String {
     let t = table(new.family);

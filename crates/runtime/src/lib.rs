@@ -1,7 +1,9 @@
 //! The only place that spawns, reads the clock, handles signals and exits.
 
+pub mod args;
 pub mod clock;
 pub mod log;
+pub mod notify;
 pub mod ready;
 pub mod tasks;
 

@@ -2,27 +2,60 @@
 
 use crate::flags::Flags;
 use crate::run::{Config, run};
-use crate::server;
-use clap::Parser;
-use client::config::kubeconfig::{Kubeconfig, Overrides};
+use crate::upstream::FOREIGN;
 use client::{Client, HttpTransport};
 use runtime::Runtime;
+use runtime::args::Old;
+use runtime::notify::Notify;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+const NAME: &str = "kube-scheduler";
+
+/// Flags of guides and manifests of years past.
+const OLD: &[Old] = &[
+    Old {
+        name: "address",
+        switch: false,
+        now: Some("bind-address"),
+        became: "is now --bind-address; health and metrics are served by HTTPS on --secure-port",
+    },
+    Old {
+        name: "port",
+        switch: false,
+        now: None,
+        became: "was the port without TLS: health and metrics are served by HTTPS on --secure-port",
+    },
+    Old {
+        name: "algorithm-provider",
+        switch: false,
+        now: None,
+        became: "is gone: profiles are said in the file of --config",
+    },
+    Old {
+        name: "logtostderr",
+        switch: true,
+        now: None,
+        became: "is always so: the log goes to standard error",
+    },
+];
+
 /// Runs `kube-scheduler ARGS` to its end; call it outside of any async runtime.
 pub fn run_applet(args: Vec<String>) -> ExitCode {
-    let args = std::iter::once("kube-scheduler".to_owned()).chain(args);
-    let flags = match Flags::try_parse_from(args) {
+    let (flags, notes): (Flags, _) = match guard::flags::parse(args, NAME, OLD, FOREIGN) {
         Ok(f) => f,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(1));
-        }
+        Err(e) => return guard::flags::last_words(NAME, &e),
     };
+    if flags.version {
+        println!("Kubernetes {}", guard::VERSION);
+        return ExitCode::SUCCESS;
+    }
     runtime::log::init(flags.v);
+    for n in notes {
+        tracing::warn!("{n}");
+    }
     let made = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("scheduler").build();
     let done = match made {
         Ok(rt) => {
@@ -47,30 +80,29 @@ async fn main(flags: Flags) -> Result<(), String> {
         tracing::warn!("{s} in the configuration has no effect");
     }
     let rt = Runtime::new();
-    let connection = connection(scheduling.kubeconfig.as_deref(), &flags.master)?;
+    let kubeconfig = scheduling.kubeconfig.as_deref().map(Path::new);
+    let connection = client::Config::for_component(kubeconfig, &flags.master).map_err(|e| e.to_string())?;
     let transport = HttpTransport::new(connection, &rt).map_err(|e| e.to_string())?;
     let client = Client::new(Arc::new(transport));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let config = Config { scheduling, ..Config::new(host.trim()) };
-    server::start(&flags, config.metrics.clone(), &rt).await?;
-    let result = tokio::select! {
-        r = run(config, client, rt.clone()) => r.map_err(|e| e.to_string()),
-        () = runtime::tasks::terminated() => Ok(()),
+    let metrics = config.metrics.clone();
+    let shown = guard::Shown {
+        component: NAME,
+        readiness: "sched-handler-sync",
+        metrics: Box::new(move || metrics.text() + &guard::process::metrics()),
     };
+    guard::start(&flags.serving, 10259, shown, &rt).await?;
+    let notify = Notify::from_env();
+    notify.ready();
+    let signals = rt.clone();
+    // The lease is given back: whoever waits for it need not wait for its end.
+    rt.spawn_until_stop("signals", async move {
+        runtime::tasks::terminated().await;
+        notify.stopping();
+        signals.stop_token().cancel();
+    });
+    let result = run(config, client, rt.clone()).await.map_err(|e| e.to_string());
     rt.shutdown(Duration::from_secs(5)).await;
     result
-}
-
-fn connection(kubeconfig: Option<&str>, master: &str) -> Result<client::Config, String> {
-    let found = match kubeconfig {
-        Some(p) => Kubeconfig::read(Path::new(p)).and_then(|k| {
-            let o = Overrides { server: master.to_owned(), ..Overrides::default() };
-            client::Config::from_kubeconfig(&k, &o)
-        }),
-        None if !master.is_empty() => {
-            Ok(client::Config { server: master.to_owned(), ..client::Config::default() })
-        }
-        None => client::Config::in_cluster(),
-    };
-    found.map_err(|e| e.to_string())
 }

@@ -2,13 +2,12 @@
 
 use clap::Parser;
 use scheduling::config::duration;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The Kubernetes scheduler: finds a node for each pod.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kube-scheduler", version, args_override_self = true)]
+#[command(name = "kube-scheduler", disable_version_flag = true, args_override_self = true)]
 pub struct Flags {
     /// The path to the configuration file.
     #[arg(long)]
@@ -20,43 +19,8 @@ pub struct Flags {
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
 
-    /// The address on which to serve health and metrics.
-    #[arg(long, default_value = "0.0.0.0")]
-    pub bind_address: IpAddr,
-    /// The port on which to serve HTTPS; 0: none.
-    #[arg(long, default_value_t = 10259)]
-    pub secure_port: u16,
-    /// The certificate for HTTPS, with its intermediates. Default: a self-signed one, made at start.
-    #[arg(long, requires = "tls_private_key_file")]
-    pub tls_cert_file: Option<PathBuf>,
-    /// The private key of --tls-cert-file.
-    #[arg(long, requires = "tls_cert_file")]
-    pub tls_private_key_file: Option<PathBuf>,
-    /// Clients with a certificate of one of these authorities are who it says.
-    #[arg(long)]
-    pub client_ca_file: Option<PathBuf>,
-    /// How to reach the API server for TokenReviews and the cluster's client CA. Without: tokens are not accepted.
-    #[arg(long)]
-    pub authentication_kubeconfig: Option<PathBuf>,
-    /// Do not look up the client CA in the cluster.
-    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
-    pub authentication_skip_lookup: bool,
-    /// How long the answer to a TokenReview is kept.
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub authentication_token_webhook_cache_ttl: Duration,
-    /// How to reach the API server for SubjectAccessReviews. Without: all but --authorization-always-allow-paths is
-    /// forbidden.
-    #[arg(long)]
-    pub authorization_kubeconfig: Option<PathBuf>,
-    /// Paths that everybody may see.
-    #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez")]
-    pub authorization_always_allow_paths: Vec<String>,
-    /// How long the answer that something is allowed is kept.
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub authorization_webhook_cache_authorized_ttl: Duration,
-    /// How long the answer that something is forbidden is kept.
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub authorization_webhook_cache_unauthorized_ttl: Duration,
+    #[command(flatten)]
+    pub serving: guard::Serving,
 
     /// Schedule only while leading.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
@@ -83,6 +47,9 @@ pub struct Flags {
     /// How much is logged: 0 notices, 4 debug, 6 trace.
     #[arg(short, long, default_value_t = 0)]
     pub v: u8,
+    /// Print the version and end.
+    #[arg(long)]
+    pub version: bool,
 }
 
 impl Flags {

@@ -9,7 +9,7 @@ mod flags;
 mod hands;
 pub mod metrics;
 mod run;
-mod server;
+mod upstream;
 
 pub use applet::run_applet;
 pub use flags::Flags;

@@ -4,6 +4,7 @@
 //! that are near their end or lack a name. Private files are 0600, private folders 0700.
 
 pub mod files;
+pub mod gen_config;
 pub mod kubeconfig;
 pub mod pki;
 pub mod token;

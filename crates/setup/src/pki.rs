@@ -78,6 +78,16 @@ fn dated(p: &mut CertificateParams, now: i64, days: i64) {
     p.not_after = rcgen::date_time_ymd(y, m, d);
 }
 
+/// Valid from a moment (less an hour, for clocks that are behind) for so many seconds.
+pub(crate) fn between(p: &mut CertificateParams, now: i64, seconds: i64) {
+    let at = |unix: i64| {
+        let (y, m, d) = date(unix);
+        rcgen::date_time_ymd(y, m, d) + std::time::Duration::from_secs(unix.rem_euclid(DAY).unsigned_abs())
+    };
+    p.not_before = at(now - 3600);
+    p.not_after = at(now + seconds);
+}
+
 fn ca_params(name: &str, now: i64) -> CertificateParams {
     let mut p = CertificateParams::default();
     p.distinguished_name = dn(&format!("keelson-{name}"), "");

@@ -1,4 +1,5 @@
-//! The storage trait of the API server and its homes: embedded SQLite with group commit.
+//! The storage trait of the API server and its homes: embedded SQLite with group commit, and what a store elsewhere
+//! needs to be followed.
 //!
 //! Semantics are etcd's: one revision counter, compare-and-set on a key's mod revision, watch from a revision,
 //! compaction, leases. A write answers only once it is durable. Reads come from memory.
@@ -8,11 +9,14 @@ mod crc;
 mod disk;
 mod embedded;
 mod lock;
+mod mirror;
 mod timers;
 mod watch;
 mod writer;
 
 pub use embedded::{Embedded, Options};
+pub use mirror::Mirror;
+pub use mvcc::follow::Change;
 pub use mvcc::{Event, Outcome, Record, Revision};
 pub use watch::Watcher;
 

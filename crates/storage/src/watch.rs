@@ -159,6 +159,19 @@ impl Hub {
         g.changed.send_replace(());
     }
 
+    /// Leaves all who wait behind: what they would have been told next is not known.
+    pub fn lag(&self) {
+        let groups = lock(&self.groups);
+        for g in groups.by_prefix.values() {
+            let mut q = lock(&g.queue);
+            q.first = q.end() + 1;
+            q.batches.clear();
+            q.events = 0;
+            drop(q);
+            g.changed.send_replace(());
+        }
+    }
+
     /// Ends all watches, now and later.
     pub fn close(&self) {
         let mut groups = lock(&self.groups);

@@ -130,6 +130,18 @@ impl Config {
             ..Self::default()
         })
     }
+    /// As components are told it: `--kubeconfig`, with `--master` over its server or in its place, else from inside
+    /// the pod.
+    pub fn for_component(kubeconfig: Option<&Path>, master: &str) -> Result<Self, Error> {
+        match kubeconfig {
+            Some(p) => {
+                let o = kubeconfig::Overrides { server: master.to_owned(), ..Default::default() };
+                Self::from_kubeconfig(&Kubeconfig::read(p)?, &o)
+            }
+            None if !master.is_empty() => Ok(Self { server: master.to_owned(), ..Self::default() }),
+            None => Self::in_cluster(),
+        }
+    }
     /// `--kubeconfig` if given, else from inside the pod.
     pub fn infer(kubeconfig: Option<&Path>) -> Result<Self, Error> {
         match kubeconfig {
