@@ -70,7 +70,8 @@ pub struct Profile {
 
 /// Hours of `87600h`, in seconds.
 pub fn expiry(text: &str) -> Result<i64, String> {
-    let hours = text.strip_suffix('h').and_then(|h| h.parse::<i64>().ok()).filter(|h| (1..=876_000).contains(h));
+    let hours =
+        text.strip_suffix('h').and_then(|h| h.parse::<i64>().ok()).filter(|h| (1..=876_000).contains(h));
     hours.map(|h| h * 3600).ok_or_else(|| format!("{text:?} is no expiry such as 87600h"))
 }
 
@@ -84,7 +85,9 @@ fn located(path: &str, e: &serde_json::Error) -> String {
 pub fn requests(files: &Files, prefix: &str) -> Result<Vec<(String, String, Csr)>, String> {
     let mut out = Vec::new();
     for (path, text) in files {
-        let Some(name) = path.strip_prefix(prefix).and_then(|p| p.strip_suffix("-csr.json")) else { continue };
+        let Some(name) = path.strip_prefix(prefix).and_then(|p| p.strip_suffix("-csr.json")) else {
+            continue;
+        };
         let csr: Csr = serde_json::from_str(text).map_err(|e| located(path, &e))?;
         let (folder, name) = name.rsplit_once('/').map_or(("", name), |(f, n)| (f, n));
         if csr.cn.is_empty() {
@@ -92,7 +95,9 @@ pub fn requests(files: &Files, prefix: &str) -> Result<Vec<(String, String, Csr)
         }
         match (csr.key.algo.as_str(), csr.key.size) {
             ("rsa", 2048 | 3072 | 4096) | ("ecdsa", 256 | 384) => {}
-            (a, s) => return Err(format!("{path}: no key of {a} {s} is made: rsa 2048-4096, ecdsa 256 or 384")),
+            (a, s) => {
+                return Err(format!("{path}: no key of {a} {s} is made: rsa 2048-4096, ecdsa 256 or 384"));
+            }
         }
         out.push((name.to_owned(), folder.to_owned(), csr));
     }

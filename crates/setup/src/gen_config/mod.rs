@@ -80,7 +80,10 @@ pub fn fill(file: &str, templates: &Files, p: &[Property], kind: Kind) -> Result
         let plain = e.value.split(',').any(|u| u.starts_with("http://"));
         match kind {
             Kind::Simple if tls => {
-                bad.push(format!("{file}:{}: simple has no certificates: ETCD_ENDPOINTS must be http://", e.line));
+                bad.push(format!(
+                    "{file}:{}: simple has no certificates: ETCD_ENDPOINTS must be http://",
+                    e.line
+                ));
             }
             Kind::WithCa if plain => {
                 bad.push(format!("{file}:{}: with-ca speaks TLS: ETCD_ENDPOINTS must be https://", e.line));
@@ -152,9 +155,8 @@ fn replace(target: &Path, files: &Files) -> Result<(), Vec<String>> {
 pub fn generate(dir: &Path, kind: Kind) -> Result<String, Vec<String>> {
     let path = dir.join("config.properties");
     let file = "config.properties";
-    let text = std::fs::read_to_string(&path).map_err(|e| {
-        vec![format!("{}: {e}; `gen-config init` writes one to begin with", path.display())]
-    })?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| vec![format!("{}: {e}; `gen-config init` writes one to begin with", path.display())])?;
     let properties = properties::parse(file, &text)?;
     let files = fill(file, &templates(dir, kind)?, &properties, kind)?;
     if kind == Kind::WithCa {

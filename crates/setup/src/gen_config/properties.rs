@@ -40,7 +40,9 @@ fn urls(v: &str) -> Result<(), String> {
 
 fn check(key: &str, value: &str) -> Result<(), String> {
     match key {
-        "BIN_PATH" if !value.starts_with('/') => Err(format!("{value:?} is no absolute path such as /root/bin")),
+        "BIN_PATH" if !value.starts_with('/') => {
+            Err(format!("{value:?} is no absolute path such as /root/bin"))
+        }
         "BIN_PATH" if value.contains(char::is_whitespace) => {
             Err(format!("{value:?}: a folder with spaces in its name cannot stand in a unit file"))
         }

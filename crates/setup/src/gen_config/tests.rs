@@ -91,7 +91,11 @@ fn certificates_are_of_one_authority_and_kept() {
         std::fs::write(ca.join(name), text).unwrap();
     }
     let out = certs::make(&ca, 1_700_000_000).unwrap();
-    assert!(out.starts_with("ca.pem\n") && out.contains("etcd/etcd.pem\n") && out.contains("kubernetes/token.csv"));
+    assert!(
+        out.starts_with("ca.pem\n")
+            && out.contains("etcd/etcd.pem\n")
+            && out.contains("kubernetes/token.csv")
+    );
     let read = |p: &str| {
         let pem = std::fs::read(ca.join(p)).unwrap();
         x509_cert::Certificate::from_pem(&pem).unwrap()
