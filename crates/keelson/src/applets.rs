@@ -24,9 +24,12 @@ applets! {
     "kubelet" "a node's agent alone: runs the pods of its node" kubelet::run_applet;
     "kube-proxy" "a node's service proxy alone" kube_proxy::run_applet;
     "kube-dns" "cluster DNS alone, from the API" dns::run_applet;
+    "net" "the pod network of a node alone: routes, masquerade, CNI configuration; `net status`" crate::net::main;
+    "gen-config" "the files of an installation from binaries (simple, with-ca, certs)" crate::tools::gen_config;
+    "image" "an image of this program, as an OCI archive" crate::tools::image;
+    "preflight" "what a host needs to be a node: checks, and repairs with --fix" crate::preflight::main;
     "etcd" "the store alone, served over the etcd v3 API" etcd_store;
     "dashboard" "the web interface, used with each user's own token" web_interface;
-    "net" "the pod network as this node sees it: `net status`" crate::net::main;
     "keelson-cni" "the CNI plugin of the pod network (run by the container runtime)" cni_plugin;
     "loopback" "the CNI plugin of the loopback interface (run by the container runtime)" cni_plugin;
 }

@@ -10,8 +10,10 @@ mod kube_apiserver;
 mod net;
 mod node;
 mod nodeconf;
+mod preflight;
 mod server;
 mod trim;
+mod tools;
 
 use std::process::ExitCode;
 

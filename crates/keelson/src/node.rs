@@ -33,7 +33,7 @@ pub fn may_run() -> Result<(), String> {
 }
 
 /// Links that let the runtime execute this program as CNI plugins.
-fn link_plugins(bin: &Path) -> Result<(), String> {
+pub fn link_plugins(bin: &Path) -> Result<(), String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
     std::fs::create_dir_all(bin).map_err(|e| format!("{}: {e}", bin.display()))?;
     for name in ["keelson-cni", "loopback"] {

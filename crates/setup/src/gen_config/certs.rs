@@ -71,7 +71,25 @@ fn authority(c: &Csr, now: i64) -> Result<(String, String)> {
     Ok((made.pem(), k.serialize_pem()))
 }
 
-fn leaf(c: &Csr, profile: &Profile, ca: &(String, String), now: i64) -> Result<(String, String)> {
+/// The authority as its request has it; its own certificate must say the same.
+fn issuer(root: &Csr, ca: &(String, String)) -> Result<Issuer<'static, KeyPair>> {
+    let key = KeyPair::from_pem(&ca.1).map_err(|e| format!("ca-key.pem: {e}"))?;
+    let mut p = params(root, 0, 0)?;
+    p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    p.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(Issuer::new(p, key))
+}
+
+/// Whether a certificate names its issuer as that calls itself, byte for byte, as verifiers compare.
+fn is_of(cert: &str, ca: &str) -> Result<bool> {
+    use x509_cert::der::{DecodePem, Encode};
+    let read = |pem: &str| x509_cert::Certificate::from_pem(pem).map_err(|e| format!("ca.pem: {e}"));
+    let (cert, ca) = (read(cert)?, read(ca)?);
+    let der = |n: &x509_cert::name::Name| n.to_der().map_err(|e| e.to_string());
+    Ok(der(cert.tbs_certificate().issuer())? == der(ca.tbs_certificate().subject())?)
+}
+
+fn leaf(c: &Csr, profile: &Profile, root: &Csr, ca: &(String, String), now: i64) -> Result<(String, String)> {
     let mut p = params(c, now, csr::expiry(&profile.expiry)?)?;
     p.use_authority_key_identifier_extension = true;
     for u in &profile.usages {
@@ -82,10 +100,11 @@ fn leaf(c: &Csr, profile: &Profile, ca: &(String, String), now: i64) -> Result<(
             _ => p.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth),
         }
     }
-    let issuer_key = KeyPair::from_pem(&ca.1).map_err(|e| format!("ca-key.pem: {e}"))?;
-    let issuer = Issuer::from_ca_cert_pem(&ca.0, issuer_key).map_err(|e| format!("ca.pem: {e}"))?;
     let k = key(c)?;
-    let made = p.signed_by(&k, &issuer).map_err(|e| e.to_string())?;
+    let made = p.signed_by(&k, &issuer(root, ca)?).map_err(|e| e.to_string())?;
+    if !is_of(&made.pem(), &ca.0)? {
+        return Err("ca.pem is of another maker than ca-csr.json: sign with the tool that made it".into());
+    }
     Ok((made.pem(), k.serialize_pem()))
 }
 
@@ -116,7 +135,8 @@ fn work(dir: &Path, now: i64) -> Result<String> {
     requests.sort_by_key(|(name, folder, _)| !(name == "ca" && folder.is_empty()));
     let policy_text = all.get("ca-config.json").ok_or("ca-config.json is missing")?;
     let profile = csr::policy("ca-config.json", policy_text)?;
-    let mut ca = None;
+    let mut ca: Option<(String, String)> = None;
+    let root = requests.first().map(|(.., c)| c.clone()).ok_or("ca-csr.json is missing")?;
     let mut out = String::new();
     for (name, folder, c) in requests {
         let at = |suffix: &str| dir.join(&folder).join(format!("{name}{suffix}.pem"));
@@ -133,7 +153,7 @@ fn work(dir: &Path, now: i64) -> Result<String> {
                 continue;
             }
             (None, None) => authority(&c, now),
-            (None, Some(ca)) => leaf(&c, &profile, ca, now),
+            (None, Some(ca)) => leaf(&c, &profile, &root, ca, now),
         };
         let pair = pair.map_err(|e| format!("{}: {e}", shown.display()))?;
         let text = |e: crate::Error| e.to_string();
