@@ -2,6 +2,7 @@
 
 mod bench;
 mod e2e;
+mod guide;
 mod hosts;
 mod images;
 mod packages;
@@ -38,6 +39,12 @@ const COMMANDS: &[Command] = &[
         &["--keep", "--release", "--nodes="],
         "the user's day on a fresh cluster with real containers            [--nodes 2] [--keep] [--release]",
         e2e::run,
+    ),
+    (
+        "guide",
+        &["--keep"],
+        "the installation guide to the letter, on three machines with systemd  [simple|with-ca] [--keep]",
+        guide::run,
     ),
     (
         "conformance",
