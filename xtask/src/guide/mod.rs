@@ -164,7 +164,8 @@ fn attempt(m: &Machines, s: &Step, i: usize) -> Result<(bool, String), String> {
         let (from, to) = s.run.split_once(' ').ok_or("copy: two paths")?;
         let text = sh::output(script().args(["exec", "m", "cat", from]))?;
         let mut c = script();
-        c.args(["exec", NAMES[i], "bash", "-c", &format!("cat > {to}")]).stdin(Stdio::piped());
+        c.args(["exec", NAMES[i], "bash", "-c", &format!("mkdir -p $(dirname {to}) && cat > {to}")])
+            .stdin(Stdio::piped());
         let mut child = c.spawn().map_err(|e| e.to_string())?;
         if let Some(mut w) = child.stdin.take() {
             use std::io::Write;

@@ -326,6 +326,7 @@ pub const WITH_CA: &[Step] = &[
 ];
 
 pub const WITH_CA_WORKERS: &[Step] = &[
+    s("copy", "kubectl's configuration on the others", "/root/.kube/config /root/.kube/config", "", 10),
     s(
         "m",
         "rights of the network and of the API server at kubelets",
