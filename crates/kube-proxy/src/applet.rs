@@ -3,12 +3,10 @@
 use crate::flags::{FOREIGN, Flags, NAME, OLD, address, ranges};
 use crate::{Config, nft, run};
 use client::{Client, HttpTransport, ListParams};
-use http::{Response, StatusCode};
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use proxyplan::Options;
 use runtime::Runtime;
 use runtime::notify::Notify;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,14 +59,8 @@ async fn main(flags: Flags) -> Result<(), String> {
         .map_err(|e| e.to_string())?;
     let client =
         Client::new(Arc::new(HttpTransport::new(connection, &rt).map_err(|e| e.to_string())?)).named(NAME);
-    for (what, text, port) in [
-        ("--healthz-bind-address", &flags.healthz_bind_address, 10256),
-        ("--metrics-bind-address", &flags.metrics_bind_address, 10249),
-    ] {
-        if let Some(a) = address(what, text, port)? {
-            serve(a, port == 10256, &rt).await?;
-        }
-    }
+    let healthz = address("--healthz-bind-address", &flags.healthz_bind_address, 10256)?;
+    let metrics = address("--metrics-bind-address", &flags.metrics_bind_address, 10249)?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let node_name = match flags.hostname_override.trim() {
         "" => host.trim().to_lowercase(),
@@ -87,7 +79,8 @@ async fn main(flags: Flags) -> Result<(), String> {
             ready.wait_for(NAME).await;
             Notify::from_env().ready();
         });
-        run(Config { options, families: flags.families() }, client.clone(), rt.clone()).await;
+        let config = Config { options, families: flags.families(), healthz, metrics };
+        run(config, client.clone(), rt.clone()).await;
         Ok(())
     };
     let done = tokio::select! {
@@ -115,39 +108,4 @@ async fn service_ranges(c: &Client) -> Vec<ipnet::IpNet> {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-}
-
-async fn serve(a: SocketAddr, health: bool, rt: &Runtime) -> Result<(), String> {
-    let listener = serve::Listener::bind(a).await.map_err(|e| format!("failed to listen on {a}: {e}"))?;
-    let (server, r) = (serve::Server::new(rt.clone()), rt.clone());
-    rt.spawn("health and metrics", async move {
-        let answer = move |req: http::Request<_>| {
-            let r = r.clone();
-            async move { answer(health, &r, &req) }
-        };
-        server.run(listener, answer).await;
-    });
-    Ok(())
-}
-
-fn answer<B>(health: bool, rt: &Runtime, req: &http::Request<B>) -> Response<serve::Body> {
-    let ready = rt.ready.all().get(NAME).is_some_and(Result::is_ok);
-    let (code, text) = match (health, req.uri().path()) {
-        (true, path @ ("/healthz" | "/livez")) => {
-            let now = k8s_openapi::jiff::Timestamp::from_nanosecond(i128::from(rt.clock.unix_nanos()))
-                .unwrap_or_default();
-            // Alive it is also before the first rules; healthy only with them.
-            let ok = ready || path == "/livez";
-            let body =
-                format!("{{\"lastUpdated\": \"{now}\",\"currentTime\": \"{now}\", \"nodeEligible\": {ok}}}");
-            (if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body)
-        }
-        (false, "/healthz") => (StatusCode::OK, "ok".to_owned()),
-        (false, "/proxyMode") => (StatusCode::OK, "nftables".to_owned()),
-        (false, "/metrics") => (StatusCode::OK, guard::process::metrics()),
-        _ => (StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
-    };
-    let mut r = Response::new(serve::full(text));
-    *r.status_mut() = code;
-    r
 }
