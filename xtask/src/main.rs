@@ -42,8 +42,9 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "guide",
-        &["--keep"],
-        "the installation guide to the letter, on three machines with systemd  [simple|with-ca] [--keep]",
+        &["--keep", "--exe=", "--images="],
+        "the installation guide to the letter, on three machines with systemd
+               [simple|with-ca] [--keep] [--exe FILE: a keelson that is built already] [--images DIR: of `xtask images`]",
         guide::run,
     ),
     (

@@ -4,7 +4,7 @@
 mod steps;
 
 use crate::{images, packages, sh, suite};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use steps::Step;
@@ -36,7 +36,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     if !sh::is_root() {
         return Err("needs root, for network namespaces and containers".to_owned());
     }
-    let kinds: &[&str] = match args.iter().find(|a| !a.starts_with("--")).map(String::as_str) {
+    let kinds: &[&str] = match args.first().filter(|a| !a.starts_with("--")).map(String::as_str) {
         None => &["simple", "with-ca"],
         Some("simple") => &["simple"],
         Some("with-ca") => &["with-ca"],
@@ -44,47 +44,62 @@ pub fn run(args: &[String]) -> Result<(), String> {
     };
     packages::install(&[("debootstrap", "debootstrap"), ("unshare", "util-linux"), ("strip", "binutils")])?;
     let kubectl = suite::kubectl()?;
-    sh::step("building keelson");
-    sh::run(sh::cargo().args(["build", "--quiet", "-p", "keelson"]))?;
-    let work = std::env::temp_dir().join(format!("keelson-guide-{}", std::process::id()));
-    let done = prepare(&work, &kubectl, args.iter().any(|a| a == "--keep")).and_then(|mut m| {
-        walk(&m, steps::PREPARE)?;
-        for (i, kind) in kinds.iter().enumerate() {
-            sh::step(kind);
-            if i > 0 {
-                walk(&m, steps::STOP)?;
-            }
-            m.kind = kind;
-            let (control, workers): (&[Step], &[Step]) = match *kind {
-                "simple" => (steps::SIMPLE, steps::SIMPLE_WORKERS),
-                _ => (steps::WITH_CA, steps::WITH_CA_WORKERS),
-            };
-            for part in [control, steps::STATUS] {
-                walk(&m, part)?;
-            }
-            if *kind == "with-ca" {
-                share_keys(&m)?;
-            }
-            walk(&m, workers)?;
-            walk(&m, steps::CLUSTER)?;
+    let exe = match sh::flag(args, "--exe") {
+        Some(exe) => PathBuf::from(exe),
+        None => {
+            sh::step("building keelson");
+            sh::run(sh::cargo().args(["build", "--quiet", "-p", "keelson"]))?;
+            sh::target_dir().join("debug/keelson")
         }
-        Ok(())
-    });
+    };
+    let work = std::env::temp_dir().join(format!("keelson-guide-{}", std::process::id()));
+    let done = prepare(&work, &exe, sh::flag(args, "--images"), &kubectl, args.iter().any(|a| a == "--keep"))
+        .and_then(|mut m| {
+            walk(&m, steps::PREPARE)?;
+            for (i, kind) in kinds.iter().enumerate() {
+                sh::step(kind);
+                if i > 0 {
+                    walk(&m, steps::STOP)?;
+                }
+                m.kind = kind;
+                let (control, workers): (&[Step], &[Step]) = match *kind {
+                    "simple" => (steps::SIMPLE, steps::SIMPLE_WORKERS),
+                    _ => (steps::WITH_CA, steps::WITH_CA_WORKERS),
+                };
+                for part in [control, steps::STATUS] {
+                    walk(&m, part)?;
+                }
+                if *kind == "with-ca" {
+                    share_keys(&m)?;
+                }
+                walk(&m, workers)?;
+                walk(&m, steps::CLUSTER)?;
+            }
+            Ok(())
+        });
     let _ = std::fs::remove_dir_all(&work);
     done
 }
 
 /// Boots the machines, with nothing of ours on them but the binary, kubectl and the images.
-fn prepare(work: &PathBuf, kubectl: &std::path::Path, keep: bool) -> Result<Machines, String> {
+fn prepare(
+    work: &Path,
+    exe: &Path,
+    archives: Option<&str>,
+    kubectl: &Path,
+    keep: bool,
+) -> Result<Machines, String> {
     let (bin, tars) = (work.join("bin"), work.join("images"));
     std::fs::create_dir_all(&bin).map_err(|e| e.to_string())?;
-    let exe = sh::target_dir().join("debug/keelson");
-    sh::run(Command::new("strip").arg("-o").arg(bin.join("keelson")).arg(&exe))?;
+    sh::run(Command::new("strip").arg("-o").arg(bin.join("keelson")).arg(exe))?;
     for l in LINKS {
         std::os::unix::fs::symlink("keelson", bin.join(l)).map_err(|e| e.to_string())?;
     }
     std::fs::copy(kubectl, bin.join("kubectl")).map_err(|e| e.to_string())?;
-    images::build(&tars)?;
+    match archives {
+        Some(dir) => sh::run(Command::new("cp").arg("-r").arg(dir).arg(&tars))?,
+        None => images::build(&tars)?,
+    }
     sh::run(Command::new(bin.join("keelson")).arg("image").arg("--output").arg(tars.join("keelson.tar")))?;
     sh::step("booting three machines");
     sh::run(script().arg("down"))?;
