@@ -31,6 +31,8 @@ pub trait CustomResource: Send + Sync {
     fn field_value(&self, obj: &Value, field: &str) -> Option<String>;
     /// Paths of the scale subresource, when there is one.
     fn scale(&self) -> Option<ScalePaths<'_>>;
+    /// Changes when the definition does: watches of the old one end.
+    fn identity(&self) -> &str;
     /// What every user of this version is told (it is deprecated).
     fn warning(&self) -> Option<&str>;
     /// The definition is being deleted: no new objects.

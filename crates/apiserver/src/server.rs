@@ -40,6 +40,8 @@ pub struct ApiServer {
     pub rt: Runtime,
     pub store: Arc<dyn Storage>,
     registry: ArcSwap<Registry>,
+    /// Tells of changes of the registry.
+    changes: tokio::sync::watch::Sender<u64>,
     pub authenticator: Authenticator,
     /// Of service account tokens.
     pub signer: Option<Signer>,
@@ -72,6 +74,7 @@ impl ApiServer {
         let this = Arc::new(Self {
             store: cfg.storage.clone(),
             registry: ArcSwap::from_pointee(registry),
+            changes: tokio::sync::watch::Sender::new(0),
             authenticator,
             signer,
             authorizer,
@@ -144,6 +147,11 @@ impl ApiServer {
     /// Changes what is served.
     pub fn update_registry(&self, f: impl Fn(&Registry) -> Registry) {
         self.registry.rcu(|r| f(r));
+        self.changes.send_modify(|n| *n += 1);
+    }
+    /// Wakes at each change of what is served.
+    pub fn registry_changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changes.subscribe()
     }
     pub fn resource(&self, group: &str, version: &str, resource: &str) -> Option<Arc<ResourceInfo>> {
         self.registry.load().get(group, version, resource).cloned()

@@ -5,7 +5,7 @@ use crate::negotiate::{Format, Media, MetaVersion, Transform};
 use crate::object::{FrameKey, ext};
 use crate::options::ListOptions;
 use crate::read::{at_least, parse_version, snapshot, store_failure};
-use crate::registry::ResourceInfo;
+use crate::registry::{Codec, ResourceInfo};
 use crate::select::{Filter, Scope, scope};
 use crate::server::ApiServer;
 use crate::table::{self, Include};
@@ -81,6 +81,8 @@ pub struct Feed {
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
+    /// Of the registry, where the resource may leave it.
+    changes: Option<tokio::sync::watch::Receiver<u64>>,
 }
 
 impl Feed {
@@ -112,6 +114,7 @@ impl Feed {
             bookmarks: o.bookmarks,
             next_bookmark: (now + BOOKMARK_EVERY).min(deadline - BOOKMARK_BEFORE_END.min(timeout)),
             deadline,
+            changes: cx.res.is_custom().then(|| cx.server.registry_changes()),
         };
         let rv = o.resource_version.as_str();
         let legacy = matches!(rv, "" | "0");
@@ -179,6 +182,8 @@ impl Feed {
                 biased;
                 () = stop.cancelled() => return None,
                 item = source.next() => item,
+                // Its clients find out what it is now by beginning anew.
+                () = redefined(&mut self.changes, &self.server, &self.info) => return None,
                 () = tokio::time::sleep_until(bookmark_at.min(self.deadline)) => {
                     if Instant::now() >= self.deadline {
                         return None;
@@ -233,6 +238,27 @@ impl Feed {
             out.push(Item::Bookmark { revision: self.told, initial_end: true });
         }
         (!out.is_empty()).then_some(out)
+    }
+}
+
+/// Ends when a custom resource is not served any more as it was.
+async fn redefined(
+    changes: &mut Option<tokio::sync::watch::Receiver<u64>>,
+    server: &ApiServer,
+    info: &ResourceInfo,
+) {
+    let (Some(changes), Codec::Custom(mine)) = (changes, &info.codec) else {
+        return std::future::pending().await;
+    };
+    loop {
+        let now = server.resource(&info.gvr.group, &info.gvr.version, &info.gvr.resource);
+        match now.as_deref().map(|i| &i.codec) {
+            Some(Codec::Custom(c)) if c.identity() == mine.identity() => {}
+            _ => return,
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
 }
 

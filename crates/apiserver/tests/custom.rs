@@ -400,8 +400,11 @@ async fn schemas_change_and_old_objects_are_seen_through_the_new_ones() {
     spec["cronSpec"]["pattern"] = "^never$".into();
     spec["extra"] = json!({"type": "string", "default": "d"});
     spec["color"] = json!({"type": "string", "default": "blue"});
+    let mut w = s.watch(&format!("{TABS}?watch=1&resourceVersion={}", s.revision())).await;
     let u = s.json(&format!("PUT {at}"), d).await;
     assert_eq!(u.code, 200, "{}", u.text());
+    // Watches of what it was are over.
+    assert_eq!(w.short().await, "end");
     let mut tries = 0;
     let v = loop {
         let v = s.get(&format!("{TABS}/x")).await.value();

@@ -35,6 +35,8 @@ pub struct Definition {
     /// What is stored has gone through the stored version's schema and its defaults: the specification never changed, and
     /// no other version brings objects in without them.
     pub pristine: bool,
+    /// Of the specification and the accepted names.
+    pub identity: String,
     pub versions: Vec<Version>,
     /// Index of the version that is stored.
     pub storage: usize,
@@ -104,6 +106,12 @@ impl Definition {
             namespaced: crd.str_at("spec.scope") == "Namespaced",
             preserve: crd.bool_at("spec.preserveUnknownFields"),
             terminating: super::status::is_true(crd, "Terminating"),
+            identity: format!(
+                "{} {} {}",
+                crd.uid(),
+                crd.generation(),
+                crd.at("status.acceptedNames").unwrap_or(&Value::Null)
+            ),
             pristine: crd.generation() == 1
                 && (versions.len() == 1 || !versions[storage].schema.has_defaults()),
             versions,

@@ -175,6 +175,9 @@ impl CustomResource for Served {
         let s = self.version().scale.as_ref()?;
         Some(ScalePaths { spec_replicas: &s.spec, status_replicas: &s.status, label_selector: &s.selector })
     }
+    fn identity(&self) -> &str {
+        &self.def.identity
+    }
     fn warning(&self) -> Option<&str> {
         self.version().warning.as_deref()
     }
