@@ -47,14 +47,16 @@ pub fn concerned(old: &Model, new: &Model) -> bool {
     keys.any(|k| serving(old, k) != serving(new, k))
 }
 
+type Endpoints = HashSet<(IpAddr, u16)>;
+
 /// Of all flows those to forget when `old` becomes `new` (the parts of the models that changed).
 pub fn stale(old: &Model, new: &Model, flows: impl Iterator<Item = Flow>) -> Vec<Flow> {
     let nobody = Vec::new();
-    let mut addresses: HashMap<(IpAddr, u16), HashSet<(IpAddr, u16)>> = HashMap::new();
+    let mut addresses: HashMap<(IpAddr, u16), Endpoints> = HashMap::new();
     // What answers a node port, and what did: flows to other hosts' ports of that number are not ours to forget.
-    let mut node_ports: HashMap<u16, (HashSet<(IpAddr, u16)>, HashSet<(IpAddr, u16)>)> = HashMap::new();
+    let mut node_ports: HashMap<u16, (Endpoints, Endpoints)> = HashMap::new();
     for key in old.frontends.keys().chain(new.frontends.keys()) {
-        let serving = |m: &Model| -> HashSet<(IpAddr, u16)> {
+        let serving = |m: &Model| -> Endpoints {
             m.frontends.get(key).map_or(&nobody, |f| &f.serving).iter().copied().collect()
         };
         match key {
