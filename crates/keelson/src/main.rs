@@ -12,8 +12,8 @@ mod node;
 mod nodeconf;
 mod preflight;
 mod server;
-mod trim;
 mod tools;
+mod trim;
 
 use std::process::ExitCode;
 

@@ -66,7 +66,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
                     "simple" => (steps::SIMPLE, steps::SIMPLE_WORKERS),
                     _ => (steps::WITH_CA, steps::WITH_CA_WORKERS),
                 };
-                for part in [control, steps::STATUS] {
+                walk(&m, control.get(..2).unwrap_or_default())?;
+                walk(&m, steps::DISK)?;
+                for part in [control.get(2..).unwrap_or_default(), steps::STATUS] {
                     walk(&m, part)?;
                 }
                 if *kind == "with-ca" {

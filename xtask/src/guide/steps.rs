@@ -32,6 +32,15 @@ pub const PREPARE: &[Step] = &[
     s("all", "config.properties to begin with", "keelson gen-config init", "config.properties", 5),
 ];
 
+/// A build machine's disk may be nearly full: that is not what is shown.
+pub const DISK: &[Step] = &[s(
+    "workers",
+    "(a nearly full disk is no reason here)",
+    r"sed -i 's#^  --fail-swap-on#  --eviction-hard=memory.available<50Mi,nodefs.available<1%,imagefs.available<1% \\\n  --image-gc-high-threshold=100 \\\n&#' target/worker-node/kubelet.service && cat target/worker-node/kubelet.service",
+    "eviction-hard",
+    5,
+)];
+
 pub const SIMPLE: &[Step] = &[
     s(
         "all",
