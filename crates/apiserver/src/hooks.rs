@@ -53,11 +53,13 @@ fn escalation(cx: &Cx, obj: &Value, old: Option<&Value>) -> Result<()> {
     Ok(authz::escalation::check(&w, &*cx.server.authorizer, &cx.server.fed.rbac)?)
 }
 
-pub async fn after_create(cx: &Cx, _obj: &Value) {
+pub async fn after_create(cx: &Cx, obj: &Value) {
+    crate::policy::written(cx, obj);
     crate::webhooks::written(cx);
 }
 
-pub async fn after_update(cx: &Cx, _obj: &Value, _old: &Value) {
+pub async fn after_update(cx: &Cx, obj: &Value, _old: &Value) {
+    crate::policy::written(cx, obj);
     crate::webhooks::written(cx);
 }
 

@@ -3,6 +3,7 @@
 
 mod ast;
 pub mod authorizer;
+pub mod builtin;
 mod call;
 mod check;
 mod convert;

@@ -6,10 +6,12 @@ mod input;
 mod matching;
 mod mutate;
 mod params;
+mod typecheck;
 mod validate;
 
 pub use input::input;
 pub use mutate::mutate;
+pub use typecheck::written;
 pub use validate::validate;
 
 use crate::cx::Cx;

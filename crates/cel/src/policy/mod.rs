@@ -189,6 +189,43 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Compiles a validating policy's expressions against the types of what it is about, and tells what is wrong: the
+/// expression's place in the policy, and the message.
+pub fn type_check(
+    spec: &Json,
+    object: &Type,
+    params: &Type,
+    providers: &[Arc<dyn crate::Provider>],
+) -> Vec<(String, String)> {
+    let has = spec.get("paramKind").is_some_and(|p| !p.is_null());
+    let may = May { params: has, authorizer: true, patch: false };
+    let composed = Arc::new(Composed::default());
+    let mut e = env(may, object, params, Some(&composed));
+    for p in providers {
+        e = e.provider(p.clone());
+    }
+    for v in items(spec, "variables") {
+        let name = text(v, "name");
+        let x = Expression::compile(&e, text(v, "expression"), &[]);
+        let t = x.program.as_ref().map_or(Type::Dyn, |p| p.result_type());
+        composed.add(name, t.clone());
+        e.declare(&format!("variables.{name}"), t);
+    }
+    let mut out = Vec::new();
+    for (i, v) in items(spec, "validations").enumerate() {
+        for k in ["expression", "messageExpression"] {
+            let source = text(v, k);
+            if source.is_empty() {
+                continue;
+            }
+            if let Err(why) = Expression::compile(&e, source, &[]).program {
+                out.push((format!("spec.validations[{i}].{k}"), why));
+            }
+        }
+    }
+    out
+}
+
 fn items<'j>(v: &'j Json, k: &str) -> impl Iterator<Item = &'j Json> {
     v.get(k).and_then(Json::as_array).into_iter().flatten()
 }
