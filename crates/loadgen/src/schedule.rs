@@ -88,31 +88,35 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     .await?;
     let mut conn = target.connect().await?;
     let selector = format!("labelSelector=mark%3D{run}&fieldSelector=spec.nodeName%21%3D");
-    let list = conn.call(Call::get(&format!("/api/v1/pods?{selector}"), JSON)).await?;
-    let list: Value = serde_json::from_slice(&list).map_err(|e| e.to_string())?;
-    let rv = list["metadata"]["resourceVersion"].as_str().unwrap_or("0");
-    let path = format!("/api/v1/pods?watch=1&resourceVersion={rv}&{selector}");
-    let mut bound = conn.start(Call::get(&path, JSON)).await?.into_body();
     // The scheduler hears of the nodes first.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let span = Span::start(&args.pids());
+    let mut watching = conn.clone();
     let seen = tokio::spawn(async move {
-        let (mut n, key) = (0, b"{\"type\":\"ADDED\"");
-        let mut line = Vec::new();
-        while n < pods {
-            let Some(Ok(frame)) = bound.frame().await else {
-                return Err(format!("the watch ended after {n} pods"));
-            };
-            for b in frame.data_ref().into_iter().flatten() {
-                if *b == b'\n' {
-                    n += u64::from(line.starts_with(key));
-                    line.clear();
-                } else if line.len() < key.len() {
-                    line.push(*b);
+        // A server may end a watch at any time: then what is bound is listed again.
+        loop {
+            let list = watching.call(Call::get(&format!("/api/v1/pods?{selector}"), JSON)).await?;
+            let list: Value = serde_json::from_slice(&list).map_err(|e| e.to_string())?;
+            let mut n = list["items"].as_array().map_or(0, Vec::len) as u64;
+            let rv = list["metadata"]["resourceVersion"].as_str().unwrap_or("0");
+            let path = format!("/api/v1/pods?watch=1&resourceVersion={rv}&{selector}");
+            let mut bound = watching.start(Call::get(&path, JSON)).await?.into_body();
+            let (key, mut line) = (b"{\"type\":\"ADDED\"", Vec::new());
+            while n < pods {
+                let Some(Ok(frame)) = bound.frame().await else { break };
+                for b in frame.data_ref().into_iter().flatten() {
+                    if *b == b'\n' {
+                        n += u64::from(line.starts_with(key));
+                        line.clear();
+                    } else if line.len() < key.len() {
+                        line.push(*b);
+                    }
                 }
             }
+            if n >= pods {
+                return Ok::<_, String>(());
+            }
         }
-        Ok(())
     });
     each(&target, pods, move |mut conn, i| {
         let p = pod(&run, &kind, i);
