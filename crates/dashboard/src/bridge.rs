@@ -52,6 +52,9 @@ impl Dashboard {
         let mut on = Request::new(Bytes::new());
         *on.uri_mut() = path_only(&target);
         *on.headers_mut() = guard::forwarded(req.headers(), token);
+        if req.uri().path().starts_with(guard::TABLE_PREFIX) {
+            on.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(guard::TABLE));
+        }
 
         let near = hyper::upgrade::on(&mut req);
         let me = self.clone();

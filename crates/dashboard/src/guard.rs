@@ -14,6 +14,10 @@ pub const OWN_BEARER_PROTOCOL: &str = "base64url.bearer.dashboard.keelson.";
 /// The subprotocol of [`crate::bridge`].
 pub const STREAM_PROTOCOL: &str = "stream.dashboard.keelson";
 
+/// Streams of tables: a WebSocket's handshake cannot say what it accepts.
+pub const TABLE_PREFIX: &str = "/stream-table";
+pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
 const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
 img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
 frame-ancestors 'none'";
@@ -55,7 +59,8 @@ pub fn is_api(path: &str) -> bool {
 
 /// The API server's path behind one of a stream.
 pub fn stream_target(path: &str) -> Option<&str> {
-    path.strip_prefix("/stream").filter(|p| is_api(p))
+    let rest = path.strip_prefix(TABLE_PREFIX).or_else(|| path.strip_prefix("/stream"));
+    rest.filter(|p| is_api(p))
 }
 
 /// Judges a request for the API server; the answer is its token.

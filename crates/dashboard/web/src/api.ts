@@ -104,8 +104,8 @@ function socket(path: string, protocols: string[]): WebSocket {
 export const remote = (path: string) => socket(path, ['v5.channel.k8s.io']);
 
 /** A GET whose answer comes piece by piece, until it ends or is closed. */
-export function stream(path: string, on: { open?(): void; text(s: string): void; end(e?: ApiError): void }): () => void {
-  const ws = socket(`/stream${path}`, ['stream.dashboard.keelson']);
+export function stream(path: string, on: { open?(): void; text(s: string): void; end(e?: ApiError): void }, table = false): () => void {
+  const ws = socket(`/stream${table ? '-table' : ''}${path}`, ['stream.dashboard.keelson']);
   ws.binaryType = 'arraybuffer';
   const decoder = new TextDecoder();
   let over = false;

@@ -154,7 +154,7 @@ export class Live<T extends { metadata: Meta } | Row> {
         else if (error?.code === 410 || (!error && !last)) void this.start();
         else this.again(error);
       },
-    });
+    }, this.table);
   }
   private again(e?: ApiError) {
     this.error = e;
