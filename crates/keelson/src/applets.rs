@@ -30,6 +30,7 @@ applets! {
     "preflight" "what a host needs to be a node: checks, and repairs with --fix" crate::preflight::main;
     "etcd" "the store alone, served over the etcd v3 API" etcd_store;
     "dashboard" "the web interface, used with each user's own token" web_interface;
+    "kubectl" "the command line client" kubectl::run;
     "keelson-cni" "the CNI plugin of the pod network (run by the container runtime)" cni_plugin;
     "loopback" "the CNI plugin of the loopback interface (run by the container runtime)" cni_plugin;
 }

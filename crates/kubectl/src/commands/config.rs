@@ -1,0 +1,372 @@
+//! `config`: looking at kubeconfig files and changing them.
+
+use crate::cx::Cx;
+use crate::error::Error;
+use crate::flags::{Flag, Form, flag};
+use crate::print;
+use base64::Engine;
+use client::config::kubeconfig::{Kubeconfig, NamedCluster, NamedContext, NamedUser};
+use serde_json::Value;
+use std::path::PathBuf;
+
+pub const VIEW: &[Flag] = &[
+    flag(
+        "minify",
+        None,
+        Form::Bool,
+        "false",
+        "Remove all information not used by current-context from the output",
+    ),
+    flag("raw", None, Form::Bool, "false", "Display raw byte data and sensitive data"),
+    flag("flatten", None, Form::Bool, "false", "Put the contents of files in place of their names"),
+    flag("output", Some('o'), Form::Text, "yaml", "Output format: yaml, json, jsonpath=…"),
+];
+pub const GET: &[Flag] = &[
+    flag("no-headers", None, Form::Bool, "false", "Don't print headers"),
+    flag("output", Some('o'), Form::Text, "", "Output format: name"),
+];
+pub const CLUSTER: &[Flag] = &[
+    flag("embed-certs", None, Form::Bool, "false", "Put the certificate's contents into the file"),
+    flag("proxy-url", None, Form::Text, "", "Proxy of this cluster"),
+];
+pub const USER: &[Flag] = &[
+    flag("embed-certs", None, Form::Bool, "false", "Put certificate and key into the file"),
+    flag("username", None, Form::Text, "", "Username of this user"),
+    flag("password", None, Form::Text, "", "Password of this user"),
+];
+pub const CONTEXT: &[Flag] = &[flag("current", None, Form::Bool, "false", "Modify the current context")];
+
+/// The file that changes go to: the flag's, the first that exists of KUBECONFIG, or its last.
+fn target(cx: &Cx) -> Result<PathBuf, Error> {
+    if cx.p.given("kubeconfig") {
+        return Ok(cx.p.text("kubeconfig").into());
+    }
+    let all = Kubeconfig::default_paths();
+    let hit = all.iter().find(|p| p.exists()).or(all.last()).cloned();
+    hit.ok_or_else(|| Error::plain("no kubeconfig file: set KUBECONFIG or HOME"))
+}
+
+fn edit(cx: &Cx, change: impl FnOnce(&mut Kubeconfig) -> Result<(), Error>) -> Result<(), Error> {
+    let path = target(cx)?;
+    let mut k = if path.exists() {
+        Kubeconfig::parse(&std::fs::read(&path)?).map_err(|e| Error::plain(e.to_string()))?
+    } else {
+        Kubeconfig::default()
+    };
+    change(&mut k)?;
+    if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
+        std::fs::create_dir_all(dir)?;
+    }
+    let new = path.with_extension("new");
+    std::fs::write(&new, print::yaml(&value(&k)?))?;
+    std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    std::fs::rename(&new, &path)?;
+    Ok(())
+}
+
+/// As it is written: lists sorted by name, absent ones null.
+fn value(k: &Kubeconfig) -> Result<Value, Error> {
+    let mut k = k.clone();
+    k.api_version = Some("v1".into());
+    k.kind = Some("Config".into());
+    k.clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    k.contexts.sort_by(|a, b| a.name.cmp(&b.name));
+    k.users.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut v = serde_json::to_value(&k).map_err(|e| Error::plain(e.to_string()))?;
+    for f in ["clusters", "contexts", "users"] {
+        if v[f].as_array().is_some_and(Vec::is_empty) {
+            v[f] = Value::Null;
+        }
+    }
+    if v["preferences"].as_object().is_some_and(serde_json::Map::is_empty)
+        && let Some(o) = v.as_object_mut()
+    {
+        o.remove("preferences");
+    }
+    Ok(v)
+}
+
+pub async fn view(cx: Cx) -> Result<(), Error> {
+    let mut k = cx.kubeconfig()?;
+    if cx.p.on("flatten") {
+        return Err(Error::plain("--flatten is not supported by this kubectl yet; use --raw"));
+    }
+    if cx.p.on("minify") {
+        let name =
+            if cx.p.given("context") { cx.p.text("context").to_owned() } else { k.current_context.clone() };
+        if name.is_empty() {
+            return Err(Error::plain("current-context must exist in order to minify"));
+        }
+        k.contexts.retain(|c| c.name == name);
+        let Some(c) = k.contexts.first().cloned() else {
+            return Err(Error::plain(format!("cannot locate context {name}")));
+        };
+        k.clusters.retain(|x| x.name == c.context.cluster);
+        k.users.retain(|x| x.name == c.context.user);
+        k.current_context = name;
+    }
+    let mut v = value(&k)?;
+    if !cx.p.on("raw") {
+        for c in v["clusters"].as_array_mut().into_iter().flatten() {
+            if c["cluster"]["certificate-authority-data"].is_string() {
+                c["cluster"]["certificate-authority-data"] = "DATA+OMITTED".into();
+            }
+        }
+        for u in v["users"].as_array_mut().into_iter().flatten() {
+            for (f, hidden) in [
+                ("client-certificate-data", "DATA+OMITTED"),
+                ("client-key-data", "DATA+OMITTED"),
+                ("token", "REDACTED"),
+                ("password", "REDACTED"),
+            ] {
+                if u["user"][f].is_string() {
+                    u["user"][f] = hidden.into();
+                }
+            }
+        }
+    }
+    match print::Format::parse(cx.p.text("output"), true)? {
+        Some(print::Format::Yaml) => print::out(&print::yaml(&v)),
+        Some(print::Format::Json) => print::line(&print::pretty(&v)),
+        Some(print::Format::Path(p)) => print::out(&p.text(&v)?),
+        _ => return Err(Error::plain("config view prints yaml, json or jsonpath")),
+    }
+    Ok(())
+}
+
+pub async fn current_context(cx: Cx) -> Result<(), Error> {
+    match cx.kubeconfig()?.current_context.as_str() {
+        "" => Err(Error::plain("current-context is not set")),
+        c => {
+            print::line(c);
+            Ok(())
+        }
+    }
+}
+
+pub async fn get_contexts(cx: Cx) -> Result<(), Error> {
+    let mut k = cx.kubeconfig()?;
+    k.contexts.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(n) = cx.p.args.iter().find(|n| !k.contexts.iter().any(|c| c.name == **n)) {
+        return Err(Error::plain(format!("context {n} not found")));
+    }
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let names = cx.p.text("output") == "name";
+    if !names && !cx.p.text("output").is_empty() {
+        return Err(Error::plain("output must be one of '' or 'name'"));
+    }
+    if !names && !cx.p.on("no-headers") {
+        rows.push(["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"].map(str::to_owned).to_vec());
+    }
+    for c in k.contexts.iter().filter(|c| cx.p.args.is_empty() || cx.p.args.contains(&c.name)) {
+        if names {
+            rows.push(vec![c.name.clone()]);
+            continue;
+        }
+        let mark = if c.name == k.current_context { "*" } else { "" };
+        let x = &c.context;
+        rows.push(vec![
+            mark.into(),
+            c.name.clone(),
+            x.cluster.clone(),
+            x.user.clone(),
+            x.namespace.clone().unwrap_or_default(),
+        ]);
+    }
+    print::out(&print::table(&rows));
+    Ok(())
+}
+
+fn names(head: &str, mut all: Vec<String>) {
+    all.sort();
+    print::line(head);
+    all.iter().for_each(|n| print::line(n));
+}
+pub async fn get_clusters(cx: Cx) -> Result<(), Error> {
+    names("NAME", cx.kubeconfig()?.clusters.into_iter().map(|c| c.name).collect());
+    Ok(())
+}
+pub async fn get_users(cx: Cx) -> Result<(), Error> {
+    names("NAME", cx.kubeconfig()?.users.into_iter().map(|c| c.name).collect());
+    Ok(())
+}
+
+fn name(cx: &Cx) -> Result<&str, Error> {
+    match cx.p.args.as_slice() {
+        [n] => Ok(n),
+        a => Err(Error::plain(format!(
+            "one name is expected, got {}\nSee 'kubectl {} -h' for help and examples",
+            a.len(),
+            cx.path
+        ))),
+    }
+}
+
+pub async fn use_context(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    if !cx.kubeconfig()?.contexts.iter().any(|c| c.name == n) {
+        return Err(Error::plain(format!("no context exists with the name: {n:?}")));
+    }
+    edit(&cx, |k| {
+        k.current_context = n.to_owned();
+        Ok(())
+    })?;
+    print::line(&format!("Switched to context {n:?}."));
+    Ok(())
+}
+
+fn embed(path: &str) -> Result<String, Error> {
+    let b = std::fs::read(path).map_err(|e| Error::plain(format!("could not read {path}: {e}")))?;
+    Ok(base64::engine::general_purpose::STANDARD.encode(b))
+}
+
+pub async fn set_cluster(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    edit(&cx, |k| {
+        if !k.clusters.iter().any(|c| c.name == n) {
+            k.clusters.push(NamedCluster { name: n.to_owned(), ..NamedCluster::default() });
+        }
+        let Some(c) = k.clusters.iter_mut().find(|c| c.name == n).map(|c| &mut c.cluster) else {
+            return Ok(());
+        };
+        let t = |f: &str| cx.p.given(f).then(|| cx.p.text(f).to_owned());
+        if let Some(s) = t("server") {
+            c.server = s;
+        }
+        if let Some(s) = t("tls-server-name") {
+            c.tls_server_name = Some(s);
+        }
+        if let Some(s) = t("proxy-url") {
+            c.proxy_url = Some(s);
+        }
+        if cx.p.given("insecure-skip-tls-verify") {
+            c.insecure_skip_tls_verify = cx.p.on("insecure-skip-tls-verify").then_some(true);
+            if cx.p.on("insecure-skip-tls-verify") {
+                c.certificate_authority = None;
+                c.certificate_authority_data = None;
+            }
+        }
+        if let Some(s) = t("certificate-authority") {
+            (c.certificate_authority, c.certificate_authority_data) = if cx.p.on("embed-certs") {
+                (None, Some(embed(&s)?))
+            } else {
+                (Some(std::path::absolute(&s)?), None)
+            };
+        }
+        Ok(())
+    })?;
+    print::line(&format!("Cluster {n:?} set."));
+    Ok(())
+}
+
+pub async fn set_credentials(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    if cx.p.given("token") && cx.p.given("username") {
+        return Err(Error::plain(
+            "you cannot specify more than one authentication method at the same time: --username, --token",
+        ));
+    }
+    edit(&cx, |k| {
+        if !k.users.iter().any(|c| c.name == n) {
+            k.users.push(NamedUser { name: n.to_owned(), ..NamedUser::default() });
+        }
+        let Some(u) = k.users.iter_mut().find(|c| c.name == n).map(|c| &mut c.user) else { return Ok(()) };
+        let t = |f: &str| cx.p.given(f).then(|| cx.p.text(f).to_owned());
+        if let Some(s) = t("client-certificate") {
+            (u.client_certificate, u.client_certificate_data) = if cx.p.on("embed-certs") {
+                (None, Some(embed(&s)?))
+            } else {
+                (Some(std::path::absolute(&s)?), None)
+            };
+        }
+        if let Some(s) = t("client-key") {
+            (u.client_key, u.client_key_data) = if cx.p.on("embed-certs") {
+                (None, Some(embed(&s)?))
+            } else {
+                (Some(std::path::absolute(&s)?), None)
+            };
+        }
+        if let Some(s) = t("token") {
+            (u.token, u.username, u.password) = (Some(s), None, None);
+        }
+        if let Some(s) = t("username") {
+            (u.username, u.token) = (Some(s), None);
+        }
+        if let Some(s) = t("password") {
+            (u.password, u.token) = (Some(s), None);
+        }
+        Ok(())
+    })?;
+    print::line(&format!("User {n:?} set."));
+    Ok(())
+}
+
+pub async fn set_context(cx: Cx) -> Result<(), Error> {
+    let n = if cx.p.on("current") { cx.kubeconfig()?.current_context } else { name(&cx)?.to_owned() };
+    if n.is_empty() {
+        return Err(Error::plain("no current context is set"));
+    }
+    let mut done = "created";
+    edit(&cx, |k| {
+        if k.contexts.iter().any(|c| c.name == n) {
+            done = "modified";
+        } else {
+            k.contexts.push(NamedContext { name: n.clone(), ..NamedContext::default() });
+        }
+        let Some(c) = k.contexts.iter_mut().find(|c| c.name == n).map(|c| &mut c.context) else {
+            return Ok(());
+        };
+        if cx.p.given("cluster") {
+            c.cluster = cx.p.text("cluster").to_owned();
+        }
+        if cx.p.given("user") {
+            c.user = cx.p.text("user").to_owned();
+        }
+        if cx.p.given("namespace") {
+            c.namespace = Some(cx.p.text("namespace").to_owned()).filter(|n| !n.is_empty());
+        }
+        Ok(())
+    })?;
+    print::line(&format!("Context {n:?} {done}."));
+    Ok(())
+}
+
+fn gone(cx: &Cx, what: &str, drop: impl FnOnce(&mut Kubeconfig, &str) -> bool) -> Result<(), Error> {
+    let n = name(cx)?.to_owned();
+    let file = target(cx)?.display().to_string();
+    edit(cx, |k| {
+        if drop(k, &n) {
+            Ok(())
+        } else {
+            Err(Error::plain(format!("cannot delete {what} {n}, not in {file}")))
+        }
+    })?;
+    print::line(&format!("deleted {what} {n} from {file}"));
+    Ok(())
+}
+pub async fn delete_context(cx: Cx) -> Result<(), Error> {
+    gone(&cx, "context", |k, n| {
+        if k.current_context == n {
+            eprintln!(
+                "warning: this removed your active context, use \"kubectl config use-context\" to select a different one"
+            );
+        }
+        let before = k.contexts.len();
+        k.contexts.retain(|c| c.name != n);
+        k.contexts.len() < before
+    })
+}
+pub async fn delete_cluster(cx: Cx) -> Result<(), Error> {
+    gone(&cx, "cluster", |k, n| {
+        let before = k.clusters.len();
+        k.clusters.retain(|c| c.name != n);
+        k.clusters.len() < before
+    })
+}
+pub async fn delete_user(cx: Cx) -> Result<(), Error> {
+    gone(&cx, "user", |k, n| {
+        let before = k.users.len();
+        k.users.retain(|c| c.name != n);
+        k.users.len() < before
+    })
+}

@@ -1,0 +1,332 @@
+//! `create -f`, the makers of simple objects, `replace`.
+
+use crate::cx::Cx;
+use crate::error::Error;
+use crate::files::Manifest;
+use crate::flags::{Flag, Form, flag};
+use crate::objects::{self, DryRun, Target, text};
+use base64::Engine;
+use client::url::with_query;
+use http::Method;
+use serde_json::{Value, json};
+
+const VALIDATE: Flag = flag(
+    "validate",
+    None,
+    Form::Maybe("strict"),
+    "strict",
+    "Field validation: strict, warn or ignore (true, false)",
+);
+const SAVE: Flag = flag(
+    "save-config",
+    None,
+    Form::Bool,
+    "false",
+    "Save the configuration in the object's annotation, for apply",
+);
+
+pub const FLAGS: &[Flag] = &[
+    objects::FILENAME,
+    objects::RECURSIVE,
+    objects::KUSTOMIZE,
+    objects::OUTPUT,
+    objects::DRY_RUN,
+    objects::MANAGED,
+    objects::FIELD_MANAGER,
+    VALIDATE,
+    SAVE,
+];
+pub const REPLACE: &[Flag] = &[
+    objects::FILENAME,
+    objects::RECURSIVE,
+    objects::KUSTOMIZE,
+    objects::OUTPUT,
+    objects::DRY_RUN,
+    objects::MANAGED,
+    objects::FIELD_MANAGER,
+    VALIDATE,
+    SAVE,
+];
+pub const MAKE: &[Flag] =
+    &[objects::OUTPUT, objects::DRY_RUN, objects::MANAGED, objects::FIELD_MANAGER, VALIDATE, SAVE];
+pub const DATA: &[Flag] = &[
+    objects::OUTPUT,
+    objects::DRY_RUN,
+    objects::MANAGED,
+    objects::FIELD_MANAGER,
+    VALIDATE,
+    SAVE,
+    flag("from-literal", None, Form::Each, "", "A key and its value: key=value"),
+    flag("from-file", None, Form::Each, "", "A file or folder, with a key before it or not: [key=]source"),
+    flag("from-env-file", None, Form::Each, "", "A file of lines key=value"),
+    flag("type", None, Form::Text, "", "The type of secret to create"),
+];
+pub const DEPLOY: &[Flag] = &[
+    objects::OUTPUT,
+    objects::DRY_RUN,
+    objects::MANAGED,
+    objects::FIELD_MANAGER,
+    VALIDATE,
+    SAVE,
+    flag("image", None, Form::List, "", "Image names to run"),
+    flag("replicas", Some('r'), Form::Text, "1", "Number of replicas"),
+    flag("port", None, Form::Text, "-1", "The container port that this deployment exposes"),
+];
+
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The `fieldValidation` of `--validate`.
+pub fn validation(cx: &Cx) -> Result<&'static str, Error> {
+    match cx.p.text("validate") {
+        "true" | "strict" | "" => Ok("Strict"),
+        "false" | "ignore" => Ok("Ignore"),
+        "warn" => Ok("Warn"),
+        v => Err(Error::plain(format!(
+            "invalid validate option {v:?}; must be one of: strict (or true), warn, ignore (or false)"
+        ))),
+    }
+}
+
+/// Puts the configuration into its own annotation.
+pub fn with_last_applied(v: &Value) -> Value {
+    let mut bare = v.clone();
+    if let Some(a) = bare.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        a.remove(LAST_APPLIED);
+    }
+    if bare["metadata"]["annotations"].is_null() {
+        bare["metadata"]["annotations"] = json!({});
+    }
+    let said = format!("{}\n", crate::print::compact(&bare));
+    bare["metadata"]["annotations"][LAST_APPLIED] = said.into();
+    bare
+}
+
+pub async fn post(cx: &Cx, t: &Target, v: &Value, dry: DryRun, manager: &str) -> Result<Value, Error> {
+    let given = cx.p.text("field-manager");
+    let path = with_query(
+        t.resource.collection(&t.namespace),
+        &[
+            ("fieldManager", if given.is_empty() { manager } else { given }),
+            ("fieldValidation", validation(cx)?),
+            dry.query(),
+        ],
+    );
+    cx.json(Method::POST, &path, "application/json", Some(v)).await
+}
+
+async fn one(cx: &Cx, m: Manifest, dry: DryRun) -> Result<(), Error> {
+    let source = m.source.clone();
+    let t = objects::place(cx, m).await?;
+    let v = t.manifest.as_ref().map(|m| m.value.clone()).unwrap_or_default();
+    let v = if cx.p.on("save-config") { with_last_applied(&v) } else { v };
+    let made = match dry {
+        DryRun::Client => v,
+        _ => post(cx, &t, &v, dry, "kubectl-create").await.map_err(|e| e.when("creating", &source))?,
+    };
+    objects::report(cx, &t, &made, &format!("created{}", dry.suffix()))
+}
+
+pub async fn run(cx: Cx) -> Result<(), Error> {
+    let dry = DryRun::of(&cx)?;
+    if let Some(a) = cx.p.args.first() {
+        return Err(Error::plain(format!(
+            "Unexpected args: [{a}]\nSee 'kubectl create -h' for help and examples"
+        )));
+    }
+    let all = objects::manifests(&cx)?;
+    if !cx.p.given("filename") {
+        return Err(Error::plain("must specify one of -f and -k"));
+    }
+    if all.is_empty() {
+        return Err(Error::plain("no objects passed to create"));
+    }
+    let mut errors = Vec::new();
+    for m in all {
+        if let Err(e) = one(&cx, m, dry).await {
+            errors.push(e);
+        }
+    }
+    Error::many(errors)
+}
+
+fn name(cx: &Cx) -> Result<&str, Error> {
+    match cx.p.args.as_slice() {
+        [n] => Ok(n),
+        a if cx.p.dash == Some(1) => Ok(&a[0]),
+        a => Err(Error::plain(format!(
+            "exactly one NAME is required, got {}\nSee 'kubectl {} -h' for help and examples",
+            a.len(),
+            cx.path
+        ))),
+    }
+}
+
+async fn make(cx: &Cx, v: Value) -> Result<(), Error> {
+    let dry = DryRun::of(cx)?;
+    one(cx, Manifest { source: String::new(), value: v }, dry).await.map_err(|e| match e {
+        Error::Plain(m) => Error::Plain(m),
+        e => match e {
+            Error::Status(mut s) => {
+                let kind = cx.path.split(' ').nth(1).unwrap_or_default();
+                s.message = format!("failed to create {kind}: {}", s.message);
+                if s.reason == "Invalid" || kind == "namespace" || kind == "serviceaccount" {
+                    s.message = s.message.split_once(": ").map(|(_, m)| m.to_owned()).unwrap_or_default();
+                    return Error::Status(s);
+                }
+                Error::Plain(s.message)
+            }
+            e => e,
+        },
+    })
+}
+
+pub async fn namespace(cx: Cx) -> Result<(), Error> {
+    let v = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name(&cx)?}});
+    make(&cx, v).await
+}
+pub async fn serviceaccount(cx: Cx) -> Result<(), Error> {
+    let v = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name(&cx)?}});
+    make(&cx, v).await
+}
+
+/// Keys and bytes of `--from-*`.
+fn data(cx: &Cx) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut out: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut put = |k: String, v: Vec<u8>| {
+        if out.iter().any(|(o, _)| *o == k) {
+            return Err(Error::plain(format!(
+                "cannot add key {k:?}, another key by that name already exists in Data"
+            )));
+        }
+        out.push((k, v));
+        Ok(())
+    };
+    let read = |p: &std::path::Path| {
+        std::fs::read(p).map_err(|e| Error::plain(format!("error reading {}: {e}", p.display())))
+    };
+    for f in cx.p.each("from-file") {
+        let (key, path) = match f.split_once('=') {
+            Some((k, p)) => (Some(k.to_owned()), p.to_owned()),
+            None => (None, f),
+        };
+        let path = std::path::Path::new(&path);
+        let base = |p: &std::path::Path| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && key.is_none() {
+            let mut files: Vec<_> =
+                std::fs::read_dir(path)?.filter_map(|e| e.ok().map(|e| e.path())).collect();
+            files.retain(|p| p.is_file());
+            files.sort();
+            for p in files {
+                put(base(&p), read(&p)?)?;
+            }
+        } else {
+            put(key.unwrap_or_else(|| base(path)), read(path)?)?;
+        }
+    }
+    for l in cx.p.each("from-literal") {
+        let (k, v) = l
+            .split_once('=')
+            .ok_or_else(|| Error::plain(format!("invalid literal source {l}, expected key=value")))?;
+        put(k.to_owned(), v.as_bytes().to_vec())?;
+    }
+    for f in cx.p.each("from-env-file") {
+        let b = read(std::path::Path::new(&f))?;
+        for l in String::from_utf8_lossy(&b).lines() {
+            let l = l.trim_start();
+            if l.is_empty() || l.starts_with('#') {
+                continue;
+            }
+            let (k, v) = match l.split_once('=') {
+                Some((k, v)) => (k, v.to_owned()),
+                None => (l, std::env::var(l).unwrap_or_default()),
+            };
+            put(k.to_owned(), v.into_bytes())?;
+        }
+    }
+    Ok(out)
+}
+
+pub async fn configmap(cx: Cx) -> Result<(), Error> {
+    let mut v = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name(&cx)?}});
+    for (k, b) in data(&cx)? {
+        match String::from_utf8(b) {
+            Ok(s) => v["data"][k] = s.into(),
+            Err(e) => {
+                v["binaryData"][k] = base64::engine::general_purpose::STANDARD.encode(e.into_bytes()).into();
+            }
+        }
+    }
+    make(&cx, v).await
+}
+pub async fn secret(cx: Cx) -> Result<(), Error> {
+    let mut v = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name(&cx)?}});
+    for (k, b) in data(&cx)? {
+        v["data"][k] = base64::engine::general_purpose::STANDARD.encode(b).into();
+    }
+    if !cx.p.text("type").is_empty() {
+        v["type"] = cx.p.text("type").into();
+    }
+    make(&cx, v).await
+}
+pub async fn deployment(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    let images = cx.p.list("image");
+    if images.is_empty() {
+        return Err(Error::plain("required flag(s) \"image\" not set"));
+    }
+    let command = cx.p.dash.map(|d| cx.p.args[d..].to_vec()).unwrap_or_default();
+    if images.len() > 1 && !command.is_empty() {
+        return Err(Error::plain("cannot specify multiple --image options and command"));
+    }
+    let containers: Vec<Value> = images
+        .iter()
+        .map(|i| {
+            let base = i.rsplit('/').next().unwrap_or(i);
+            let base = base.split([':', '@']).next().unwrap_or(base).replace('_', "-").to_lowercase();
+            let mut c = json!({"name": base, "image": i, "resources": {}});
+            if !command.is_empty() {
+                c["command"] = json!(command);
+            }
+            c
+        })
+        .collect();
+    let mut v = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": n, "labels": {"app": n}},
+        "spec": {"replicas": cx.p.int("replicas")?, "selector": {"matchLabels": {"app": n}}, "strategy": {},
+            "template": {"metadata": {"labels": {"app": n}}, "spec": {"containers": containers}}}});
+    if cx.p.int("port")? >= 0 {
+        v["spec"]["template"]["spec"]["containers"][0]["ports"] =
+            json!([{"containerPort": cx.p.int("port")?}]);
+    }
+    make(&cx, v).await
+}
+
+pub async fn replace(cx: Cx) -> Result<(), Error> {
+    let dry = DryRun::of(&cx)?;
+    if !cx.p.given("filename") {
+        return Err(Error::plain("must specify --filename to replace"));
+    }
+    let mut errors = Vec::new();
+    for m in objects::manifests(&cx)? {
+        let source = m.source.clone();
+        let t = objects::place(&cx, m).await?;
+        let v = t.manifest.as_ref().map(|m| m.value.clone()).unwrap_or_default();
+        let v = if cx.p.on("save-config") { with_last_applied(&v) } else { v };
+        let manager = match cx.p.text("field-manager") {
+            "" => "kubectl-replace",
+            m => m,
+        };
+        let path = with_query(
+            t.resource.object(&t.namespace, text(&v, "/metadata/name"), ""),
+            &[("fieldManager", manager), ("fieldValidation", validation(&cx)?), dry.query()],
+        );
+        let r = match dry {
+            DryRun::Client => Ok(v),
+            _ => cx.json(Method::PUT, &path, "application/json", Some(&v)).await,
+        };
+        match r {
+            Ok(v) => objects::report(&cx, &t, &v, &format!("replaced{}", dry.suffix()))?,
+            Err(e) => errors.push(e.when("replacing", &source)),
+        }
+    }
+    Error::many(errors)
+}

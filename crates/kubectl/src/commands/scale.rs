@@ -1,0 +1,100 @@
+//! `scale`, `cordon`, `uncordon`.
+
+use crate::cx::Cx;
+use crate::error::Error;
+use crate::flags::{Flag, Form, flag};
+use crate::objects::{self, DryRun, Target};
+use serde_json::json;
+
+pub const FLAGS: &[Flag] = &[
+    objects::FILENAME,
+    objects::RECURSIVE,
+    objects::SELECTOR,
+    objects::OUTPUT,
+    objects::DRY_RUN,
+    objects::MANAGED,
+    flag("replicas", None, Form::Text, "", "The new desired number of replicas. Required."),
+    flag("current-replicas", None, Form::Text, "-1", "Precondition for current size"),
+    flag("resource-version", None, Form::Text, "", "Precondition for resource version"),
+    flag("all", None, Form::Bool, "false", "Select all resources in the namespace of the specified types"),
+];
+pub const NODE: &[Flag] = &[objects::SELECTOR, objects::DRY_RUN];
+
+pub async fn run(cx: Cx) -> Result<(), Error> {
+    let dry = DryRun::of(&cx)?;
+    if !cx.p.given("replicas") {
+        return Err(Error::plain("required flag(s) \"replicas\" not set"));
+    }
+    let n = cx.p.int("replicas")?;
+    if n < 0 {
+        return Err(Error::plain(
+            "The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0",
+        ));
+    }
+    let want = cx.p.int("current-replicas")?;
+    let many = cx.p.on("all") || !cx.p.text("selector").is_empty();
+    let targets = objects::targets(&cx, &cx.p.args, many).await?;
+    let (found, mut errors) = objects::fetch(&cx, &targets).await;
+    if found.is_empty() && errors.is_empty() {
+        return Err(Error::plain("no objects passed to scale"));
+    }
+    for (t, v) in found {
+        let now = v["spec"]["replicas"].as_i64().unwrap_or(1);
+        if want >= 0 && want != now {
+            errors.push(Error::plain(format!("Expected replicas to be {want}, was {now}")));
+            continue;
+        }
+        let mut p = json!({"spec": {"replicas": n}});
+        if cx.p.given("resource-version") {
+            p["metadata"]["resourceVersion"] = cx.p.text("resource-version").into();
+        }
+        if dry != DryRun::Client
+            && let Err(e) = objects::patch(&cx, &t, "scale", objects::MERGE, &p, dry).await
+        {
+            errors.push(e);
+            continue;
+        }
+        objects::report(&cx, &t, &v, &format!("scaled{}", dry.suffix()))?;
+    }
+    Error::many(errors)
+}
+
+pub async fn cordon(cx: Cx) -> Result<(), Error> {
+    set(&cx, true).await
+}
+pub async fn uncordon(cx: Cx) -> Result<(), Error> {
+    set(&cx, false).await
+}
+
+async fn set(cx: &Cx, off: bool) -> Result<(), Error> {
+    let dry = DryRun::of(cx)?;
+    let done = if off { "cordoned" } else { "uncordoned" };
+    let mut args = vec!["nodes".to_owned()];
+    args.extend(cx.p.args.iter().map(|a| a.strip_prefix("node/").unwrap_or(a).to_owned()));
+    let many = !cx.p.text("selector").is_empty();
+    if args.len() == 1 && !many {
+        return Err(Error::plain(format!(
+            "USAGE: {} NODE [flags]\nSee 'kubectl {} -h' for help and examples",
+            cx.path, cx.path
+        )));
+    }
+    let targets: Vec<Target> = objects::targets(cx, &args, many).await?;
+    let (found, mut errors) = objects::fetch(cx, &targets).await;
+    for (t, v) in found {
+        if v["spec"]["unschedulable"].as_bool().unwrap_or(false) == off {
+            objects::report(cx, &t, &v, &format!("already {done}{}", dry.suffix()))?;
+            continue;
+        }
+        let value = if off { json!(true) } else { json!(null) };
+        let p = json!({"spec": {"unschedulable": value}});
+        let r = match dry {
+            DryRun::Client => Ok(v),
+            _ => objects::patch(cx, &t, "", objects::STRATEGIC, &p, dry).await,
+        };
+        match r {
+            Ok(v) => objects::report(cx, &t, &v, &format!("{done}{}", dry.suffix()))?,
+            Err(e) => errors.push(e),
+        }
+    }
+    Error::many(errors)
+}

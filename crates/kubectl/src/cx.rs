@@ -1,0 +1,215 @@
+//! The connection of a command: configuration from flags and files, one HTTP exchange, discovery when asked for.
+
+use crate::discovery::Discovery;
+use crate::error::Error;
+use crate::flags::Parsed;
+use bytes::Bytes;
+use client::config::Impersonate;
+use client::config::kubeconfig::{Kubeconfig, Overrides};
+use client::{Body, Config, HttpTransport, Transport};
+use futures::StreamExt;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use runtime::Runtime;
+use serde_json::Value;
+use std::path::Path;
+use tokio::sync::OnceCell;
+
+/// Bytes of an answer that are read into memory.
+const MAX_ANSWER: usize = 1 << 30;
+
+pub struct Cx {
+    pub p: Parsed,
+    pub path: String,
+    pub rt: Runtime,
+    net: OnceCell<HttpTransport>,
+    discovery: OnceCell<Discovery>,
+}
+
+impl Cx {
+    pub fn new(p: Parsed, path: String) -> Self {
+        Self { p, path, rt: Runtime::new(), net: OnceCell::new(), discovery: OnceCell::new() }
+    }
+
+    pub fn kubeconfig(&self) -> Result<Kubeconfig, Error> {
+        let explicit = self.p.text("kubeconfig");
+        Kubeconfig::load((!explicit.is_empty()).then(|| Path::new(explicit)))
+            .map_err(|e| Error::plain(e.to_string()))
+    }
+
+    pub fn config(&self) -> Result<Config, Error> {
+        let t = |n: &str| self.p.text(n).to_owned();
+        let o = Overrides {
+            context: t("context"),
+            cluster: t("cluster"),
+            user: t("user"),
+            namespace: t("namespace"),
+            server: t("server"),
+            token: t("token"),
+            certificate_authority: t("certificate-authority"),
+            client_certificate: t("client-certificate"),
+            client_key: t("client-key"),
+            tls_server_name: t("tls-server-name"),
+            insecure_skip_tls_verify: self.p.on("insecure-skip-tls-verify"),
+            impersonate: Impersonate {
+                user: t("as"),
+                uid: t("as-uid"),
+                groups: self.p.each("as-group"),
+                extra: Vec::new(),
+            },
+            ..Overrides::default()
+        };
+        let k = self.kubeconfig()?;
+        let nothing = k.clusters.is_empty() && k.contexts.is_empty() && o.server.is_empty();
+        let mut c = if nothing && self.p.text("kubeconfig").is_empty() {
+            // Inside a pod its service account; else the address that upstream tries when it knows none.
+            let mut c = Config::in_cluster().unwrap_or_default();
+            if !o.namespace.is_empty() {
+                c.namespace = o.namespace;
+            }
+            if !o.impersonate.user.is_empty() {
+                c.impersonate = o.impersonate;
+            }
+            c
+        } else {
+            Config::from_kubeconfig(&k, &o).map_err(|e| Error::plain(e.to_string()))?
+        };
+        let ms = match self.p.text("request-timeout").parse::<i64>() {
+            Ok(s) => s.saturating_mul(1000),
+            Err(_) => self.p.millis("request-timeout")?,
+        };
+        c.timeout = u64::try_from(ms).ok().filter(|m| *m > 0).map(std::time::Duration::from_millis);
+        c.connect_retries = 0;
+        c.user_agent = format!("kubectl/v1.37.2 (linux/{})", std::env::consts::ARCH);
+        Ok(c)
+    }
+
+    pub fn namespace(&self) -> Result<String, Error> {
+        Ok(self.config()?.namespace)
+    }
+    /// Whether the namespace came from the command line, so that files must agree.
+    pub fn enforce_namespace(&self) -> bool {
+        self.p.given("namespace")
+    }
+
+    pub async fn net(&self) -> Result<&HttpTransport, Error> {
+        self.net
+            .get_or_try_init(|| async {
+                HttpTransport::new(self.config()?, &self.rt).map_err(|e| Error::plain(e.to_string()))
+            })
+            .await
+    }
+    pub async fn discovery(&self) -> Result<&Discovery, Error> {
+        self.discovery.get_or_try_init(|| Discovery::fetch(self)).await
+    }
+
+    fn failed(&self, e: client::Error) -> Error {
+        match e {
+            client::Error::Status(s) => Error::Status(s),
+            client::Error::Transport(why) => {
+                let server = self.config().map(|c| c.server).unwrap_or_default();
+                let server =
+                    server.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
+                Error::Connect { server: server.to_owned(), why }
+            }
+            other => Error::plain(other.to_string()),
+        }
+    }
+
+    /// One exchange; a failure the server answers is an error.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        accept: &str,
+        body: Bytes,
+    ) -> Result<Response<Body>, Error> {
+        let mut b = Request::builder().method(method).uri(path).header("accept", accept);
+        if !content.is_empty() {
+            b = b.header("content-type", content);
+        }
+        let req = b.body(body).map_err(|e| Error::plain(e.to_string()))?;
+        let res = self.net().await?.call(req).await.map_err(|e| self.failed(e))?;
+        for w in res.headers().get_all("warning") {
+            if let Some(text) = w.to_str().ok().and_then(warning) {
+                eprintln!("Warning: {text}");
+            }
+        }
+        if res.status().is_success() {
+            return Ok(res);
+        }
+        let code = res.status().as_u16();
+        let body =
+            res.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Err(match serde_json::from_slice::<meta::Status>(&body) {
+            Ok(s) if s.kind == "Status" => Error::Status(Box::new(s)),
+            _ => {
+                Error::plain(format!("the server answered {code}: {}", String::from_utf8_lossy(&body).trim()))
+            }
+        })
+    }
+
+    async fn whole(&self, res: Response<Body>) -> Result<Bytes, Error> {
+        let body = http_body_util::Limited::new(res.into_body(), MAX_ANSWER);
+        Ok(body.collect().await.map_err(|e| Error::plain(e.to_string()))?.to_bytes())
+    }
+    pub async fn bytes(&self, path: &str) -> Result<Bytes, Error> {
+        let r = self.send(Method::GET, path, "", "application/json, */*", Bytes::new()).await?;
+        self.whole(r).await
+    }
+    pub async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        v: Option<&Value>,
+    ) -> Result<Value, Error> {
+        let body = v.map(|v| Bytes::from(v.to_string())).unwrap_or_default();
+        self.exchange(method, path, if v.is_some() { content } else { "" }, "application/json", body).await
+    }
+    pub async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        accept: &str,
+        body: Bytes,
+    ) -> Result<Value, Error> {
+        let r = self.send(method, path, content, accept, body).await?;
+        let b = self.whole(r).await?;
+        serde_json::from_slice(&b).map_err(|e| Error::plain(format!("decoding the server's answer: {e}")))
+    }
+    pub async fn get(&self, path: &str) -> Result<Value, Error> {
+        self.json(Method::GET, path, "", None).await
+    }
+    /// Lines of JSON of a watch, each as it comes, until `each` says to stop.
+    pub async fn lines(
+        &self,
+        path: &str,
+        accept: &str,
+        mut each: impl FnMut(Value) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let r = self.send(Method::GET, path, "", accept, Bytes::new()).await?;
+        let mut s = r.into_body().into_data_stream();
+        let mut buf: Vec<u8> = Vec::new();
+        while let Some(chunk) = s.next().await {
+            buf.extend_from_slice(&chunk.map_err(|e| Error::plain(e.to_string()))?);
+            while let Some(n) = buf.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = buf.drain(..=n).collect();
+                let v = serde_json::from_slice(&line).map_err(|e| Error::plain(e.to_string()))?;
+                if !each(v)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of a `Warning: 299 - "…"` header.
+fn warning(h: &str) -> Option<String> {
+    let q = h.split_once('"')?.1;
+    let q = q.rsplit_once('"')?.0;
+    Some(q.replace("\\\"", "\"").replace("\\\\", "\\"))
+}
