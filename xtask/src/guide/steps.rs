@@ -300,8 +300,8 @@ pub const WITH_CA: &[Step] = &[
     s(
         "m",
         "etcd over TLS, with a certificate",
-        "cd /etc/kubernetes/ca && curl -s --cacert ca.pem --cert etcd/etcd.pem --key etcd/etcd-key.pem https://$M:2379/health; curl -s --cacert ca.pem https://$M:2379/health || echo refused",
-        "true\nrefused",
+        "cd /etc/kubernetes/ca && curl -s --cacert ca.pem --cert etcd/etcd.pem --key etcd/etcd-key.pem https://$M:2379/health; curl -s --cacert ca.pem https://$M:2379/health",
+        "true\na client certificate is needed",
         10,
     ),
     s(
