@@ -66,6 +66,7 @@ pub struct Map {
 
 /// What only functions can look into.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "always behind an Arc")]
 pub enum Opaque {
     Ip(Ip),
     Cidr(Cidr),

@@ -22,9 +22,8 @@ struct Check {
 /// Checks the rules of a version's schema, which is structural and otherwise valid.
 pub fn check(s: &Schema, path: &Path) -> ErrorList {
     let mut c = Check { errors: ErrorList::new(), total: 0, expensive: Vec::new() };
-    let scope = !s.validations.is_empty();
     let d = decl(s, true, "selfType");
-    c.at(s, d.as_ref(), path, Some(1), scope, None);
+    c.at(s, d.as_ref(), path, Some(1), None);
     if c.total > TOTAL_LIMIT {
         for (_, p) in &c.expensive {
             let why =
@@ -55,15 +54,7 @@ fn too_expensive(what: &str, cost: u64, limit: u64) -> String {
 impl Check {
     /// `often`: how often the place can stand in one object, if that is bounded. `loose`: the place above from which on
     /// old and new cannot be told to be the same.
-    fn at(
-        &mut self,
-        s: &Schema,
-        d: Option<&Decl>,
-        path: &Path,
-        often: Option<u64>,
-        scope: bool,
-        loose: Option<&Path>,
-    ) {
+    fn at(&mut self, s: &Schema, d: Option<&Decl>, path: &Path, often: Option<u64>, loose: Option<&Path>) {
         let elements = match s.ty.as_str() {
             "object" if matches!(s.additional, Additional::Schema(_)) => s.max_properties,
             "array" => s.max_items,
@@ -74,7 +65,7 @@ impl Check {
         if let Additional::Schema(a) = &s.additional {
             let loose = loose.or(if uncorrelatable(s) { Some(path) } else { None });
             let inner = path.child("additionalProperties");
-            self.at(a, d.and_then(|d| d.elem.as_deref()), &inner, below, scope || any(a), loose);
+            self.at(a, d.and_then(|d| d.elem.as_deref()), &inner, below, loose);
         }
         for (k, p) in &s.properties {
             let loose = loose.or(if uncorrelatable(s) { Some(path) } else { None });
@@ -86,12 +77,12 @@ impl Check {
                     own.as_ref()
                 }
             };
-            self.at(p, field, &path.child("properties").key(k), below, scope || any(p), loose);
+            self.at(p, field, &path.child("properties").key(k), below, loose);
         }
         if let Some(i) = &s.items {
             let loose = loose.or(if s.list_type == "map" { None } else { Some(path) });
             let inner = path.child("items");
-            self.at(i, d.and_then(|d| d.elem.as_deref()), &inner, below, scope || any(i), loose);
+            self.at(i, d.and_then(|d| d.elem.as_deref()), &inner, below, loose);
         }
         self.rules(s, d, path, often, loose);
     }
@@ -162,13 +153,9 @@ impl Check {
             return;
         }
         self.expensive.push((cost, path));
-        self.expensive.sort_by(|a, b| b.0.cmp(&a.0));
+        self.expensive.sort_by_key(|e| std::cmp::Reverse(e.0));
         self.expensive.truncate(NAMED);
     }
-}
-
-fn any(s: &Schema) -> bool {
-    !s.validations.is_empty()
 }
 
 fn uncorrelatable(s: &Schema) -> bool {
