@@ -1,6 +1,7 @@
 //! The project's automation. `cargo xtask` alone lists the commands.
 
 mod bench;
+mod dashboard;
 mod e2e;
 mod guide;
 mod hosts;
@@ -32,6 +33,12 @@ const COMMANDS: &[Command] = &[
         up::down,
     ),
     ("test", &[], "formatting, lints, tidy, unit and integration tests, the fast end-to-end part", test::run),
+    (
+        "dashboard",
+        &["--test", "--url=", "--kubeconfig=", "--shots=", "--containers="],
+        "build the web interface; --test: try it in Chromium   [--test --url URL --kubeconfig FILE [--shots DIR]]",
+        dashboard::run,
+    ),
     ("tidy", &[], "check layers, purity, file sizes and headers", tidy::run),
     ("images", &[], "build the demo and pause images into DIR", images::run),
     (

@@ -3,7 +3,7 @@
     Asset { path: "assets/create.js", kind: "text/javascript; charset=utf-8", etag: "\"d97e762cb4608e629a70\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/create.js.gz")) },
     Asset { path: "assets/editor.js", kind: "text/javascript; charset=utf-8", etag: "\"b04de5d8058a233f3b56\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/editor.js.gz")) },
     Asset { path: "assets/history.js", kind: "text/javascript; charset=utf-8", etag: "\"8f518bdd1149961d9c33\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/history.js.gz")) },
-    Asset { path: "assets/index.css", kind: "text/css; charset=utf-8", etag: "\"a910fbbef183f2530a0f\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/index.css.gz")) },
+    Asset { path: "assets/index.css", kind: "text/css; charset=utf-8", etag: "\"5992905e655ce81bbdbd\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/index.css.gz")) },
     Asset { path: "assets/index.js", kind: "text/javascript; charset=utf-8", etag: "\"def0497f20d109110bf5\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/index.js.gz")) },
     Asset { path: "assets/logs.js", kind: "text/javascript; charset=utf-8", etag: "\"b2c63e348181df2b598e\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/logs.js.gz")) },
     Asset { path: "assets/terminal.css", kind: "text/css; charset=utf-8", etag: "\"c2de618f9656c020d82d\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/terminal.css.gz")) },
