@@ -106,7 +106,7 @@ impl Discovery {
         if let Some(r) = self.pick(|r| named(r, &lower)) {
             return Ok(r);
         }
-        if let Some(r) = self.pick(|r| r.short.iter().any(|s| *s == lower)) {
+        if let Some(r) = self.pick(|r| r.short.contains(&lower)) {
             return Ok(r);
         }
         if let Some((w, group)) = lower.split_once('.') {

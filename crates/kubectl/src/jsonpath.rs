@@ -42,9 +42,7 @@ pub fn relaxed(s: &str) -> Result<String, String> {
     let t = s.trim();
     let inner = t.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(t);
     if inner.is_empty() || inner.contains(['{', '}']) {
-        return Err(format!(
-            "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{{name1.name2}}' or '{{.name1.name2}}'"
-        ));
+        return Err("unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or '{.name1.name2}'".to_owned());
     }
     Ok(format!("{{.{}}}", inner.trim_start_matches('.')))
 }

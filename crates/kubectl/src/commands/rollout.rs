@@ -106,7 +106,7 @@ pub fn progress(kind: &str, v: &Value) -> Result<(String, bool), Error> {
             })
         }
         "DaemonSet" | "StatefulSet" if text(v, "/spec/updateStrategy/type") == "OnDelete" => {
-            Err(Error::plain(format!("rollout status is only available for RollingUpdate strategy type")))
+            Err(Error::plain("rollout status is only available for RollingUpdate strategy type"))
         }
         "DaemonSet" => {
             if !seen {
