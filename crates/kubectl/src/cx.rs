@@ -4,8 +4,8 @@ use crate::discovery::Discovery;
 use crate::error::Error;
 use crate::flags::Parsed;
 use bytes::Bytes;
-use client::config::Impersonate;
 use client::config::kubeconfig::{Kubeconfig, Overrides};
+use client::config::{Auth, Impersonate, Pem};
 use client::{Body, Config, HttpTransport, Transport};
 use futures::StreamExt;
 use http::{Method, Request, Response};
@@ -21,18 +21,27 @@ const MAX_ANSWER: usize = 1 << 30;
 pub struct Cx {
     pub p: Parsed,
     pub path: String,
+    /// `-v`: 6 tells of each request, 8 shows what was sent and answered.
+    verbosity: i64,
     pub rt: Runtime,
     net: OnceCell<HttpTransport>,
     discovery: OnceCell<Discovery>,
 }
 
 impl Cx {
-    pub fn new(p: Parsed, path: String) -> Self {
-        Self { p, path, rt: Runtime::new(), net: OnceCell::new(), discovery: OnceCell::new() }
+    pub fn new(p: Parsed, path: String) -> Result<Self, Error> {
+        let verbosity = p.int("v")?;
+        Ok(Self { p, path, verbosity, rt: Runtime::new(), net: OnceCell::new(), discovery: OnceCell::new() })
     }
 
     pub fn kubeconfig(&self) -> Result<Kubeconfig, Error> {
         let explicit = self.p.text("kubeconfig");
+        if !explicit.is_empty()
+            && let Err(e) = std::fs::metadata(explicit)
+            && e.kind() == std::io::ErrorKind::NotFound
+        {
+            return Err(Error::plain(format!("stat {explicit}: no such file or directory")));
+        }
         Kubeconfig::load((!explicit.is_empty()).then(|| Path::new(explicit)))
             .map_err(|e| Error::plain(e.to_string()))
     }
@@ -60,17 +69,11 @@ impl Cx {
             ..Overrides::default()
         };
         let k = self.kubeconfig()?;
-        let nothing = k.clusters.is_empty() && k.contexts.is_empty() && o.server.is_empty();
+        let nothing =
+            k.clusters.is_empty() && k.contexts.is_empty() && k.users.is_empty() && o.server.is_empty();
         let mut c = if nothing && self.p.text("kubeconfig").is_empty() {
             // Inside a pod its service account; else the address that upstream tries when it knows none.
-            let mut c = Config::in_cluster().unwrap_or_default();
-            if !o.namespace.is_empty() {
-                c.namespace = o.namespace;
-            }
-            if !o.impersonate.user.is_empty() {
-                c.impersonate = o.impersonate;
-            }
-            c
+            bare(Config::in_cluster().unwrap_or_default(), o)?
         } else {
             Config::from_kubeconfig(&k, &o).map_err(|e| Error::plain(e.to_string()))?
         };
@@ -79,6 +82,12 @@ impl Cx {
             Err(_) => self.p.millis("request-timeout")?,
         };
         c.timeout = u64::try_from(ms).ok().filter(|m| *m > 0).map(std::time::Duration::from_millis);
+        if !c.impersonate.groups.is_empty() || !c.impersonate.uid.is_empty() {
+            let m = "requesting uid, groups or user-extra without impersonating a user (--as)";
+            if c.impersonate.user.is_empty() {
+                return Err(Error::plain(m));
+            }
+        }
         c.connect_retries = 0;
         c.user_agent = format!("kubectl/v1.37.2 (linux/{})", std::env::consts::ARCH);
         Ok(c)
@@ -125,12 +134,27 @@ impl Cx {
         accept: &str,
         body: Bytes,
     ) -> Result<Response<Body>, Error> {
-        let mut b = Request::builder().method(method).uri(path).header("accept", accept);
+        let mut b = Request::builder().method(&method).uri(path).header("accept", accept);
         if !content.is_empty() {
             b = b.header("content-type", content);
         }
+        if self.verbosity >= 8 && !body.is_empty() {
+            eprintln!("request body: {}", String::from_utf8_lossy(&body));
+        }
+        let verb = method.to_string();
         let req = b.body(body).map_err(|e| Error::plain(e.to_string()))?;
-        let res = self.net().await?.call(req).await.map_err(|e| self.failed(e))?;
+        let began = self.rt.clock.unix_nanos();
+        let res = self.net().await?.call(req).await;
+        if self.verbosity >= 6 {
+            let ms = (self.rt.clock.unix_nanos() - began) / 1_000_000;
+            let status = match &res {
+                Ok(r) => r.status().to_string(),
+                Err(e) => e.to_string(),
+            };
+            let server = self.config().map(|c| c.server).unwrap_or_default();
+            eprintln!("verb={verb:?} url=\"{server}{path}\" status={status:?} milliseconds={ms}");
+        }
+        let res = res.map_err(|e| self.failed(e))?;
         for w in res.headers().get_all("warning") {
             if let Some(text) = w.to_str().ok().and_then(warning) {
                 eprintln!("Warning: {text}");
@@ -152,7 +176,11 @@ impl Cx {
 
     async fn whole(&self, res: Response<Body>) -> Result<Bytes, Error> {
         let body = http_body_util::Limited::new(res.into_body(), MAX_ANSWER);
-        Ok(body.collect().await.map_err(|e| Error::plain(e.to_string()))?.to_bytes())
+        let b = body.collect().await.map_err(|e| Error::plain(e.to_string()))?.to_bytes();
+        if self.verbosity >= 8 {
+            eprintln!("response body: {}", String::from_utf8_lossy(&b));
+        }
+        Ok(b)
     }
     pub async fn bytes(&self, path: &str) -> Result<Bytes, Error> {
         let r = self.send(Method::GET, path, "", "application/json, */*", Bytes::new()).await?;
@@ -207,9 +235,72 @@ impl Cx {
     }
 }
 
+/// A configuration without a kubeconfig, with what the command line puts over it.
+fn bare(mut c: Config, o: Overrides) -> Result<Config, Error> {
+    for (what, name) in [("context", &o.context), ("cluster", &o.cluster), ("auth info", &o.user)] {
+        if !name.is_empty() {
+            return Err(Error::plain(format!("{what} {name:?} does not exist")));
+        }
+    }
+    if !o.server.is_empty() {
+        c.server = o.server;
+    }
+    if !o.namespace.is_empty() {
+        c.namespace = o.namespace;
+    }
+    if !o.token.is_empty() {
+        c.auth = Auth::Token(o.token);
+    }
+    if !o.certificate_authority.is_empty() {
+        c.ca = Some(Pem::File(o.certificate_authority.into()));
+    }
+    c.client_cert = match (o.client_certificate.as_str(), o.client_key.as_str()) {
+        ("", "") => c.client_cert,
+        ("", _) | (_, "") => {
+            return Err(Error::plain("--client-certificate and --client-key must both be given, or neither"));
+        }
+        (cert, key) => Some((Pem::File(cert.into()), Pem::File(key.into()))),
+    };
+    if !o.tls_server_name.is_empty() {
+        c.tls_server_name = Some(o.tls_server_name);
+    }
+    if o.insecure_skip_tls_verify {
+        (c.insecure_skip_tls_verify, c.ca) = (true, None);
+    }
+    if o.impersonate != Impersonate::default() {
+        c.impersonate = o.impersonate;
+    }
+    Ok(c)
+}
+
 /// The text of a `Warning: 299 - "…"` header.
 fn warning(h: &str) -> Option<String> {
     let q = h.split_once('"')?.1;
     let q = q.rsplit_once('"')?.0;
     Some(q.replace("\\\"", "\"").replace("\\\\", "\\"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_kubeconfig() {
+        let o = Overrides {
+            token: "t".into(),
+            certificate_authority: "/ca".into(),
+            client_certificate: "/c".into(),
+            client_key: "/k".into(),
+            impersonate: Impersonate { user: "u".into(), groups: vec!["g".into()], ..Impersonate::default() },
+            ..Overrides::default()
+        };
+        let c = bare(Config::default(), o.clone()).unwrap();
+        assert_eq!(c.auth, Auth::Token("t".into()));
+        assert_eq!(c.ca, Some(Pem::File("/ca".into())));
+        assert_eq!(c.client_cert, Some((Pem::File("/c".into()), Pem::File("/k".into()))));
+        assert_eq!((c.impersonate.user.as_str(), c.impersonate.groups.len()), ("u", 1));
+        assert!(bare(Config::default(), Overrides { client_key: String::new(), ..o.clone() }).is_err());
+        assert!(bare(Config::default(), Overrides { context: "x".into(), ..o }).is_err());
+        assert_eq!(warning("299 - \"a \\\"b\\\"\"").as_deref(), Some("a \"b\""));
+    }
 }

@@ -52,7 +52,13 @@ pub const GLOBAL: &[Flag] = &[
     flag("as-group", None, Form::Each, "", "Group to impersonate for the operation; may be repeated"),
     flag("as-uid", None, Form::Text, "", "UID to impersonate for the operation"),
     flag("request-timeout", None, Form::Text, "0", "How long to wait for one server request; 0: no limit"),
-    flag("v", Some('v'), Form::Text, "0", "Number for the log level verbosity"),
+    flag(
+        "v",
+        Some('v'),
+        Form::Text,
+        "0",
+        "6: tell of each request on standard error; 8: with what was sent and answered",
+    ),
     flag("help", Some('h'), Form::Bool, "false", "Show what the command does"),
 ];
 

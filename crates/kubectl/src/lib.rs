@@ -68,7 +68,7 @@ async fn dispatch(args: &[String]) -> Result<(), Error> {
         print!("{}", commands::help(command, &path));
         return Ok(());
     }
-    let cx = cx::Cx::new(p, path);
+    let cx = cx::Cx::new(p, path)?;
     match command.run {
         Some(run) => run(cx).await,
         None => Ok(()),

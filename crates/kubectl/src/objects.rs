@@ -262,8 +262,13 @@ pub async fn fetch(cx: &Cx, all: &[Target]) -> (Vec<(Target, Value)>, Vec<Error>
 pub async fn list(cx: &Cx, t: &Target) -> Result<Vec<Value>, Error> {
     let mut items = Vec::new();
     let mut next = String::new();
+    let limit = match cx.p.text("chunk-size") {
+        "" => "500",
+        "0" => "",
+        n => n,
+    };
     loop {
-        let p = list_path(cx, t, &[("limit", "500"), ("continue", &next)]);
+        let p = list_path(cx, t, &[("limit", limit), ("continue", &next)]);
         let mut v = cx.get(&p).await?;
         if let Value::Array(a) = v["items"].take() {
             for mut i in a {
@@ -288,12 +293,14 @@ pub fn hide_managed(v: &mut Value) {
 /// Says what happened to an object, as `-o` wants it.
 pub fn report(cx: &Cx, t: &Target, v: &Value, done: &str) -> Result<(), Error> {
     use crate::print::{self, Format};
+    let format = Format::parse(cx.p.text("output"), true)?;
     let mut v = v.clone();
-    if !cx.p.on("show-managed-fields") {
+    let whole = matches!(format, Some(Format::Json | Format::Yaml));
+    if whole && !cx.p.on("show-managed-fields") {
         hide_managed(&mut v);
     }
     let name = if t.name.is_empty() { text(&v, "/metadata/name") } else { &t.name };
-    match Format::parse(cx.p.text("output"), true)? {
+    match format {
         None => print::line(&format!("{} {done}", t.resource.said(name))),
         Some(Format::Name) => print::line(&t.resource.said(name)),
         Some(Format::Json) => print::line(&print::pretty(&v)),

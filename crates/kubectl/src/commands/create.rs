@@ -59,6 +59,17 @@ pub const DATA: &[Flag] = &[
     flag("from-literal", None, Form::Each, "", "A key and its value: key=value"),
     flag("from-file", None, Form::Each, "", "A file or folder, with a key before it or not: [key=]source"),
     flag("from-env-file", None, Form::Each, "", "A file of lines key=value"),
+];
+pub const SECRET: &[Flag] = &[
+    objects::OUTPUT,
+    objects::DRY_RUN,
+    objects::MANAGED,
+    objects::FIELD_MANAGER,
+    VALIDATE,
+    SAVE,
+    flag("from-literal", None, Form::Each, "", "A key and its value: key=value"),
+    flag("from-file", None, Form::Each, "", "A file or folder, with a key before it or not: [key=]source"),
+    flag("from-env-file", None, Form::Each, "", "A file of lines key=value"),
     flag("type", None, Form::Text, "", "The type of secret to create"),
 ];
 pub const DEPLOY: &[Flag] = &[

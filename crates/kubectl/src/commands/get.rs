@@ -49,7 +49,13 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     }
     let format = Format::parse(cx.p.text("output"), !cx.p.on("no-headers"))?;
     let targets = objects::targets(&cx, &cx.p.args, true).await?;
+    if cx.p.int("chunk-size")? < 0 {
+        return Err(Error::plain("--chunk-size must not be negative"));
+    }
     if cx.p.on("watch") || cx.p.on("watch-only") {
+        if cx.p.given("sort-by") {
+            eprintln!("warning: --watch requested, --sort-by will be ignored");
+        }
         return watch(&cx, &targets, format).await;
     }
     match format {
@@ -63,7 +69,8 @@ async fn formatted(cx: &Cx, targets: &[Target], f: &Format) -> Result<(), Error>
     if cx.p.on("ignore-not-found") {
         errors.retain(|e| !e.is_not_found());
     }
-    if !cx.p.on("show-managed-fields") {
+    let whole = matches!(f, Format::Json | Format::Yaml);
+    if whole && !cx.p.on("show-managed-fields") {
         found.iter_mut().for_each(|(_, v)| objects::hide_managed(v));
     }
     if cx.p.given("sort-by") {
@@ -313,7 +320,8 @@ async fn watch(cx: &Cx, targets: &[Target], format: Option<Format>) -> Result<()
             }
             return Ok(());
         }
-        if !cx.p.on("show-managed-fields") {
+        let whole = matches!(&format, Some(Format::Json | Format::Yaml));
+        if whole && !cx.p.on("show-managed-fields") {
             objects::hide_managed(&mut v);
         }
         let at = Target { name: text(&v, "/metadata/name").to_owned(), ..t.clone() };

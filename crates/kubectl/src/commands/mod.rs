@@ -57,7 +57,7 @@ commands! {
     "create configmap" "NAME [--from-literal=key=value] [--from-file=[key=]source]" "Create a config map from a local file, directory or literal value"
         "kubectl create configmap c --from-literal=a=b" create::DATA, create::configmap;
     "create secret generic" "NAME [--type=string] [--from-file=[key=]source] [--from-literal=key1=value1]"
-        "Create a secret from a local file, directory, or literal value" "kubectl create secret generic s --from-literal=a=b" create::DATA, create::secret;
+        "Create a secret from a local file, directory, or literal value" "kubectl create secret generic s --from-literal=a=b" create::SECRET, create::secret;
     "create deployment" "NAME --image=image -- [COMMAND] [args...]" "Create a deployment with the specified name"
         "kubectl create deployment web --image=nginx --replicas=3" create::DEPLOY, create::deployment;
     "apply" "-f FILENAME" "Apply a configuration to a resource by file name or stdin" "kubectl apply -f app.yaml\nkubectl apply --server-side -f app.yaml" apply::FLAGS, apply::run;

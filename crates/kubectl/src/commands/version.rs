@@ -32,8 +32,8 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
         None => {}
     }
     match o {
-        "json" => print::line(&print::pretty(&v)),
-        "yaml" => print::out(&print::yaml(&v)),
+        "json" => print::line(&serde_json::to_string_pretty(&v).map_err(|e| Error::plain(e.to_string()))?),
+        "yaml" => print::line(&print::yaml(&v)),
         _ => {}
     }
     Ok(())
