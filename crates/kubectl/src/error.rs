@@ -52,6 +52,16 @@ impl Error {
             _ => Err(Self::Many(v)),
         }
     }
+    /// One of several: upstream leaves out its prefix, and the causes of what is invalid.
+    fn among(&self) -> String {
+        match self {
+            Self::Plain(s) => s.clone(),
+            Self::Status(s) if s.reason == "Invalid" => {
+                format!("Error from server (Invalid): {}", s.message)
+            }
+            e => e.tell().0,
+        }
+    }
     /// The text for standard error and the exit code.
     pub fn tell(&self) -> (String, u8) {
         match self {
@@ -65,7 +75,7 @@ impl Error {
                 1,
             ),
             Self::Connect { why, .. } => (format!("Unable to connect to the server: {why}"), 1),
-            Self::Many(v) => (v.iter().map(|e| e.tell().0).collect::<Vec<_>>().join("\n"), 1),
+            Self::Many(v) => (v.iter().map(Self::among).collect::<Vec<_>>().join("\n"), 1),
             Self::Exit(c) => (String::new(), *c),
             Self::Raw(s, c) => (s.clone(), *c),
         }
@@ -147,5 +157,7 @@ mod tests {
         for (e, want) in cases {
             assert_eq!(e.tell(), (want.to_owned(), 1));
         }
+        let many = Error::Many(vec![Error::plain("a"), Error::plain("b")]);
+        assert_eq!(many.tell().0, "a\nb");
     }
 }

@@ -65,7 +65,11 @@ async fn dispatch(args: &[String]) -> Result<(), Error> {
         if let Some(w) = p.args.first().filter(|_| command.run.is_none() && !p.help) {
             return Err(Error::plain(format!("unknown command {w:?} for \"kubectl {path}\"")));
         }
-        print!("{}", commands::help(command, &path));
+        let text = commands::help(command, &path);
+        if !p.help {
+            return Err(Error::Raw(text, 1));
+        }
+        print!("{text}");
         return Ok(());
     }
     let cx = cx::Cx::new(p, path)?;

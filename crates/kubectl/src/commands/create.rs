@@ -174,20 +174,14 @@ fn name(cx: &Cx) -> Result<&str, Error> {
 
 async fn make(cx: &Cx, v: Value) -> Result<(), Error> {
     let dry = DryRun::of(cx)?;
-    one(cx, Manifest { source: String::new(), value: v }, dry).await.map_err(|e| match e {
-        Error::Plain(m) => Error::Plain(m),
-        e => match e {
-            Error::Status(mut s) => {
-                let kind = cx.path.split(' ').nth(1).unwrap_or_default();
-                s.message = format!("failed to create {kind}: {}", s.message);
-                if s.reason == "Invalid" || kind == "namespace" || kind == "serviceaccount" {
-                    s.message = s.message.split_once(": ").map(|(_, m)| m.to_owned()).unwrap_or_default();
-                    return Error::Status(s);
-                }
-                Error::Plain(s.message)
-            }
-            e => e,
-        },
+    let r = one(cx, Manifest { source: String::new(), value: v }, dry).await;
+    let kind = cx.path.split(' ').nth(1).unwrap_or_default();
+    r.map_err(|e| match e {
+        Error::Status(s) if kind != "namespace" => {
+            let colon = if kind == "secret" { "" } else { ":" };
+            Error::Plain(format!("failed to create {kind}{colon} {}", s.message))
+        }
+        e => e,
     })
 }
 
@@ -205,9 +199,14 @@ fn data(cx: &Cx) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let mut out: Vec<(String, Vec<u8>)> = Vec::new();
     let mut put = |k: String, v: Vec<u8>| {
         if out.iter().any(|(o, _)| *o == k) {
-            return Err(Error::plain(format!(
-                "cannot add key {k:?}, another key by that name already exists in Data"
-            )));
+            return Err(Error::plain(if cx.path == "create configmap" {
+                let name = cx.p.args.first().map(String::as_str).unwrap_or_default();
+                format!(
+                    "cannot add key {k:?}, another key by that name already exists in Data for ConfigMap {name:?}"
+                )
+            } else {
+                format!("cannot add key {k}, another key by that name already exists")
+            }));
         }
         out.push((k, v));
         Ok(())
@@ -303,7 +302,7 @@ pub async fn deployment(cx: Cx) -> Result<(), Error> {
         .collect();
     let mut v = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": n, "labels": {"app": n}},
         "spec": {"replicas": cx.p.int("replicas")?, "selector": {"matchLabels": {"app": n}}, "strategy": {},
-            "template": {"metadata": {"labels": {"app": n}}, "spec": {"containers": containers}}}});
+            "template": {"metadata": {"labels": {"app": n}}, "spec": {"containers": containers}}}, "status": {}});
     if cx.p.int("port")? >= 0 {
         v["spec"]["template"]["spec"]["containers"][0]["ports"] =
             json!([{"containerPort": cx.p.int("port")?}]);

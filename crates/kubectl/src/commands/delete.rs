@@ -100,6 +100,9 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             all.push(t);
         }
     }
+    if cx.p.given("namespace") && all.iter().any(|t| !t.resource.namespaced) {
+        eprintln!("Warning: deleting cluster-scoped resources, not scoped to the provided namespace");
+    }
     let ignore = cx.p.on("ignore-not-found") || (cx.p.on("all") && !cx.p.given("ignore-not-found"));
     let found = all.len();
     let mut gone: Vec<(Target, String)> = Vec::new();

@@ -31,7 +31,8 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             print::out("\n\n");
         }
         let mut s = object(v);
-        if cx.p.on("show-events") {
+        let plain = matches!(t.resource.name.as_str(), "secrets") && t.resource.group.is_empty();
+        if cx.p.on("show-events") && !plain {
             s.push_str(&events(&cx, t, v).await);
         }
         print::out(&s);
@@ -77,6 +78,10 @@ fn object(v: &Value) -> String {
     notes.retain(|(k, _)| k != super::create::LAST_APPLIED);
     s.push_str(&map("Annotations:", &notes, ": "));
     let kind = text(v, "/kind");
+    if (kind == "ConfigMap" || kind == "Secret") && text(v, "/apiVersion") == "v1" {
+        let rows: Vec<Vec<String>> = s.lines().map(|l| l.split('\t').map(str::to_owned).collect()).collect();
+        return format!("{}{}", aligned(&rows), data(kind, v));
+    }
     let _ = writeln!(s, "API Version:\t{}\nKind:\t{kind}", text(v, "/apiVersion"));
     let mut rest = v.clone();
     if let Some(o) = rest.as_object_mut() {
@@ -87,20 +92,35 @@ fn object(v: &Value) -> String {
                 m.remove(k);
             }
         }
-        // What is secret is not shown, only how long it is.
-        if kind == "Secret" {
-            for k in ["data", "stringData"] {
-                for (_, v) in o.get_mut(k).and_then(Value::as_object_mut).into_iter().flatten() {
-                    let n = client::config::kubeconfig::base64_data(v.as_str().unwrap_or_default())
-                        .map_or(0, |b| b.len());
-                    *v = format!("{n} bytes").into();
-                }
-            }
-        }
     }
     fields(&rest, 0, &mut s);
     let rows: Vec<Vec<String>> = s.lines().map(|l| l.split('\t').map(str::to_owned).collect()).collect();
     aligned(&rows)
+}
+
+/// The keys of a ConfigMap with their values, those of a Secret only with their lengths.
+fn data(kind: &str, v: &Value) -> String {
+    let size = |b64: &str| client::config::kubeconfig::base64_data(b64).map_or(0, |b| b.len());
+    let mut s = String::new();
+    if kind == "Secret" {
+        let _ = writeln!(s, "\nType:  {}\n\nData\n====", text(v, "/type"));
+        let mut rows = Vec::new();
+        for (k, d) in objects::labels(v, "/data") {
+            rows.push(vec![format!("{k}:"), format!("{} bytes", size(&d))]);
+        }
+        s.push_str(&print::tabs(&rows, 0, 2));
+        return s;
+    }
+    s.push_str("\nData\n====\n");
+    for (k, d) in objects::labels(v, "/data") {
+        let _ = writeln!(s, "{k}:\n----\n{d}\n");
+    }
+    s.push_str("\nBinaryData\n====\n");
+    for (k, d) in objects::labels(v, "/binaryData") {
+        let _ = writeln!(s, "{k}: {} bytes", size(&d));
+    }
+    s.push('\n');
+    s
 }
 
 /// Columns of neighbouring lines, as a tabwriter aligns them.
