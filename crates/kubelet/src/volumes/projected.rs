@@ -138,7 +138,10 @@ pub async fn files(
                 signer_name: b.signer_name.clone(),
                 selector: selector_text(b.label_selector.as_ref()),
             };
-            let text = match objects.trust_bundle(&q).await? {
+            // No selector selects nothing, an empty one everything.
+            let nothing = b.name.is_none() && b.label_selector.is_none();
+            let found = if nothing { None } else { objects.trust_bundle(&q).await? };
+            let text = match found {
                 Some(t) => t,
                 None if b.optional == Some(true) => String::new(),
                 None => return Err("no trust bundle matches the projection".into()),
