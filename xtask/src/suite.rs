@@ -327,6 +327,9 @@ fn judge(report: &Path, known: &BTreeSet<String>, known_path: &Path, bless: bool
         let all: Vec<&str> = known.union(&passed).map(String::as_str).collect();
         std::fs::write(known_path, format!("{}\n", all.join("\n"))).map_err(|e| e.to_string())?;
     }
+    if passed.is_empty() {
+        return Err(format!("no test passed; the log is {}", report.join("e2e.log").display()));
+    }
     let lost = failed.iter().filter(|f| known.contains(*f)).count();
     if lost > 0 { Err(format!("{lost} tests that were known to pass failed")) } else { Ok(()) }
 }

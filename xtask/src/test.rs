@@ -10,5 +10,9 @@ pub fn run(_: &[String]) -> Result<(), String> {
     sh::step("tidy, unit and integration tests");
     sh::run(sh::cargo().args(["test", "--quiet", "--workspace"]))?;
     sh::step("end to end, with real containers");
-    crate::e2e::run(&[])
+    crate::e2e::run(&[])?;
+    sh::step("end to end, on two nodes");
+    crate::e2e::run(&["--nodes".to_owned(), "2".to_owned()])?;
+    sh::step("a sample of upstream's own suite");
+    crate::suite::run(&["--sample".to_owned(), "--debug".to_owned()])
 }
