@@ -133,7 +133,6 @@ impl Authorize for Asker {
             field_selector: Some(&ask.field_selector)
                 .filter(|s| !s.is_empty())
                 .and_then(|s| FieldSelector::parse(s).ok()),
-            ..Attributes::default()
         };
         let d = self.by.authorize(&a);
         Decision { allowed: d.allowed(), reason: d.reason().to_owned(), error: None }

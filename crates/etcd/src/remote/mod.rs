@@ -28,8 +28,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use storage::{Change, Error, Mirror, Outcome, Record, Revision, Snapshot, Storage, Watch};
-use tonic::transport::Channel;
 use tonic::Status;
+use tonic::transport::Channel;
 
 const PREFIX: &str = "/registry/";
 /// Where API servers agree on who compacts (upstream: `compact_rev_key`).
@@ -68,7 +68,7 @@ fn failure(s: &Status) -> Error {
     if text.contains("requested lease not found") {
         return Error::NoLease(0);
     }
-    let cause = std::error::Error::source(s).map(|e| chain(e)).unwrap_or_default();
+    let cause = std::error::Error::source(s).map(chain).unwrap_or_default();
     Error::Io(format!("etcd: {text}{}{cause}", if cause.is_empty() { "" } else { ": " }))
 }
 
