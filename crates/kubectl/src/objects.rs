@@ -214,7 +214,7 @@ pub async fn targets(cx: &Cx, args: &[String], bare: bool) -> Result<Vec<Target>
         }
         out.extend(kinds.iter().map(|k| make(k, "")));
     } else {
-        if !cx.p.text("selector").is_empty() {
+        if !cx.p.text("selector").is_empty() && cx.path != "expose" {
             return Err(Error::plain("name cannot be provided when a selector is specified"));
         }
         if cx.p.on("all-namespaces") && kinds.iter().any(|k| k.namespaced) {
@@ -225,6 +225,17 @@ pub async fn targets(cx: &Cx, args: &[String], bare: bool) -> Result<Vec<Target>
         }
     }
     Ok(out)
+}
+
+/// Objects by name, for commands whose `--selector` means something else.
+pub async fn named(cx: &Cx) -> Result<Vec<Target>, Error> {
+    let all = targets(cx, &cx.p.args, false).await?;
+    if all.is_empty() {
+        return Err(Error::plain(
+            "one or more resources must be specified as <resource> <name> or <resource>/<name>",
+        ));
+    }
+    Ok(all)
 }
 
 /// The query of a list by the command line's selectors.

@@ -131,6 +131,7 @@ async fn one(cx: &Cx, m: Manifest, dry: DryRun) -> Result<(), Error> {
     let v = t.manifest.as_ref().map(|m| m.value.clone()).unwrap_or_default();
     let v = if cx.p.on("save-config") { with_last_applied(&v) } else { v };
     let made = match dry {
+        DryRun::Client if source.is_empty() => unplaced(cx, v),
         DryRun::Client => v,
         _ => post(cx, &t, &v, dry, "kubectl-create").await.map_err(|e| e.when("creating", &source))?,
     };
@@ -160,7 +161,7 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     Error::many(errors)
 }
 
-fn name(cx: &Cx) -> Result<&str, Error> {
+pub fn name(cx: &Cx) -> Result<&str, Error> {
     match cx.p.args.as_slice() {
         [n] => Ok(n),
         a if cx.p.dash == Some(1) => Ok(&a[0]),
@@ -172,7 +173,28 @@ fn name(cx: &Cx) -> Result<&str, Error> {
     }
 }
 
-async fn make(cx: &Cx, v: Value) -> Result<(), Error> {
+/// What a command made, without a namespace that nobody asked for.
+fn unplaced(cx: &Cx, mut v: Value) -> Value {
+    if let Some(m) = v["metadata"].as_object_mut().filter(|_| !cx.enforce_namespace()) {
+        m.remove("namespace");
+    }
+    v
+}
+
+/// Creates an object that the command made, and says so.
+pub async fn send(cx: &Cx, v: Value, done: &str) -> Result<(), Error> {
+    let dry = DryRun::of(cx)?;
+    let t = objects::place(cx, Manifest { source: String::new(), value: v }).await?;
+    let v = t.manifest.as_ref().map(|m| m.value.clone()).unwrap_or_default();
+    let manager = format!("kubectl-{}", cx.path);
+    let made = match dry {
+        DryRun::Client => unplaced(cx, v),
+        _ => post(cx, &t, &v, dry, &manager).await?,
+    };
+    objects::report(cx, &t, &made, &format!("{done}{}", dry.suffix()))
+}
+
+pub async fn make(cx: &Cx, v: Value) -> Result<(), Error> {
     let dry = DryRun::of(cx)?;
     let r = one(cx, Manifest { source: String::new(), value: v }, dry).await;
     let kind = cx.path.split(' ').nth(1).unwrap_or_default();

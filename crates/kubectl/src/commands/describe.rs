@@ -98,6 +98,14 @@ fn object(v: &Value) -> String {
     aligned(&rows)
 }
 
+/// A pod template, in the generic form.
+pub fn template(v: &Value) -> String {
+    let mut s = String::new();
+    fields(v, 1, &mut s);
+    let rows: Vec<Vec<String>> = s.lines().map(|l| l.split('\t').map(str::to_owned).collect()).collect();
+    aligned(&rows)
+}
+
 /// The keys of a ConfigMap with their values, those of a Secret only with their lengths.
 fn data(kind: &str, v: &Value) -> String {
     let size = |b64: &str| client::config::kubeconfig::base64_data(b64).map_or(0, |b| b.len());

@@ -2,18 +2,25 @@
 
 mod api;
 mod apply;
+mod auth;
+mod certificate;
+mod cluster_info;
 mod config;
 mod create;
 mod delete;
 mod describe;
 mod exec;
+mod expose;
 mod get;
+mod history;
 mod label;
 mod logs;
 mod patch;
 mod port_forward;
 mod rollout;
+mod run;
 mod scale;
+mod set_image;
 mod version;
 
 use crate::cx::Cx;
@@ -78,6 +85,18 @@ commands! {
     "rollout restart" "(TYPE NAME | TYPE/NAME)" "Restart a resource" "kubectl rollout restart deploy/web" rollout::FLAGS, rollout::restart;
     "rollout pause" "(TYPE NAME | TYPE/NAME)" "Mark the provided resource as paused" "kubectl rollout pause deploy/web" rollout::FLAGS, rollout::pause;
     "rollout resume" "(TYPE NAME | TYPE/NAME)" "Resume a paused resource" "kubectl rollout resume deploy/web" rollout::FLAGS, rollout::resume;
+    "rollout history" "(TYPE NAME | TYPE/NAME) [--revision=N]" "View rollout history" "kubectl rollout history deploy/web" history::HISTORY, history::history;
+    "rollout undo" "(TYPE NAME | TYPE/NAME) [--to-revision=N]" "Undo a previous rollout" "kubectl rollout undo deploy/web" history::UNDO, history::undo;
+    "expose" "(-f FILENAME | TYPE NAME) [--port=port] [--target-port=number-or-name]" "Take an object with pods and expose it as a service"
+        "kubectl expose deploy web --port=80 --target-port=8080" expose::FLAGS, expose::run;
+    "run" "NAME --image=image [--env=key=value] [--port=port] [--command] -- [COMMAND] [args...]" "Run a particular image on the cluster"
+        "kubectl run web --image=nginx" run::FLAGS, run::run;
+    "set image" "(-f FILENAME | TYPE NAME) CONTAINER=IMAGE ..." "Update the image of a pod template" "kubectl set image deploy/web nginx=nginx:2" set_image::FLAGS, set_image::run;
+    "cluster-info" "" "Display addresses of the control plane and of services that belong to it" "kubectl cluster-info" &[], cluster_info::run;
+    "certificate approve" "(-f FILENAME | NAME)" "Approve a certificate signing request" "kubectl certificate approve csr-x" certificate::FLAGS, certificate::approve;
+    "certificate deny" "(-f FILENAME | NAME)" "Deny a certificate signing request" "kubectl certificate deny csr-x" certificate::FLAGS, certificate::deny;
+    "auth can-i" "VERB [TYPE | TYPE/NAME | NONRESOURCEURL]" "Check whether an action is allowed" "kubectl auth can-i create pods" auth::CAN_I, auth::can_i;
+    "auth whoami" "" "Check self subject attributes" "kubectl auth whoami" &[], auth::whoami;
     "logs" "[-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]" "Print the logs for a container in a pod" "kubectl logs -f web-0 -c app" logs::FLAGS, logs::run;
     "exec" "(POD | TYPE/NAME) [-c CONTAINER] [flags] -- COMMAND [args...]" "Execute a command in a container" "kubectl exec -it web-0 -- sh" exec::FLAGS, exec::exec;
     "port-forward" "TYPE/NAME [options] [LOCAL_PORT:]REMOTE_PORT ..." "Forward one or more local ports to a pod" "kubectl port-forward web-0 8080:80" port_forward::FLAGS, port_forward::run;
@@ -102,6 +121,9 @@ commands! {
 /// Groups that are no commands themselves.
 const GROUPS: &[Command] = &[
     group("config", "Modify kubeconfig files"),
+    group("auth", "Inspect authorization"),
+    group("certificate", "Modify certificate resources"),
+    group("set", "Set specific features on objects"),
     group("rollout", "Manage the rollout of a resource"),
     group("create secret", "Create a secret using a specified subcommand"),
 ];

@@ -1,0 +1,129 @@
+//! `auth can-i`, `auth whoami`.
+
+use crate::cx::Cx;
+use crate::error::Error;
+use crate::flags::{Flag, Form, flag};
+use crate::objects::{self, text};
+use crate::print;
+use http::Method;
+use serde_json::json;
+
+pub const CAN_I: &[Flag] = &[
+    objects::ALL_NAMESPACES,
+    flag("quiet", Some('q'), Form::Bool, "false", "Say nothing, only exit with 0 or 1"),
+    flag("subresource", None, Form::Text, "", "A subresource such as pods/log or deployments/scale"),
+];
+
+const VERBS: &[&str] = &[
+    "*",
+    "approve",
+    "attest",
+    "bind",
+    "create",
+    "delete",
+    "deletecollection",
+    "escalate",
+    "get",
+    "head",
+    "impersonate",
+    "list",
+    "options",
+    "patch",
+    "post",
+    "proxy",
+    "put",
+    "sign",
+    "update",
+    "use",
+    "watch",
+];
+
+pub async fn can_i(cx: Cx) -> Result<(), Error> {
+    let [verb, what, rest @ ..] = cx.p.args.as_slice() else {
+        return Err(Error::plain(
+            "you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.",
+        ));
+    };
+    if !VERBS.contains(&verb.as_str()) && !what.starts_with('/') {
+        eprintln!("Warning: verb '{verb}' is not a known verb\n");
+    }
+    let spec = if what.starts_with('/') {
+        json!({"nonResourceAttributes": {"verb": verb, "path": what}})
+    } else {
+        let (kind, mut name) = match what.split_once('/') {
+            Some((k, n)) => (k, n.to_owned()),
+            None => (what.as_str(), String::new()),
+        };
+        if let [n] = rest {
+            name.clone_from(n);
+        } else if !rest.is_empty() {
+            return Err(Error::plain("too many arguments"));
+        }
+        let d = cx.discovery().await?;
+        let ns = if cx.p.on("all-namespaces") { String::new() } else { cx.namespace()? };
+        let mut a =
+            json!({"verb": verb, "subresource": cx.p.text("subresource"), "name": name, "namespace": ns});
+        match d.find(kind) {
+            Ok(r) => {
+                a["group"] = r.group.clone().into();
+                a["resource"] = r.name.clone().into();
+                if !r.namespaced {
+                    a["namespace"] = "".into();
+                    eprintln!(
+                        "Warning: resource '{}' is not namespace scoped{}\n",
+                        r.name,
+                        if r.group.is_empty() { String::new() } else { format!(" in group '{}'", r.group) }
+                    );
+                }
+            }
+            Err(_) => {
+                if kind != "*" {
+                    eprintln!("Warning: the server doesn't have a resource type '{kind}'\n");
+                }
+                a["resource"] = kind.into();
+                if kind == "*" {
+                    a["group"] = "*".into();
+                }
+            }
+        }
+        json!({"resourceAttributes": a})
+    };
+    let review =
+        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec});
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let v = cx.json(Method::POST, path, "application/json", Some(&review)).await?;
+    let yes = v["status"]["allowed"] == true;
+    if !cx.p.on("quiet") {
+        let mut s = if yes { "yes" } else { "no" }.to_owned();
+        if !yes {
+            for k in ["/status/reason", "/status/evaluationError"] {
+                if !text(&v, k).is_empty() {
+                    s = format!("{s} - {}", text(&v, k));
+                }
+            }
+        }
+        print::line(&s);
+    }
+    if yes { Ok(()) } else { Err(Error::Exit(1)) }
+}
+
+pub async fn whoami(cx: Cx) -> Result<(), Error> {
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let v = cx.json(Method::POST, path, "application/json", Some(&review)).await?;
+    let u = &v["status"]["userInfo"];
+    let mut rows = vec![vec!["ATTRIBUTE".to_owned(), "VALUE".to_owned()]];
+    for (k, label) in [("username", "Username"), ("uid", "UID")] {
+        if let Some(s) = u[k].as_str().filter(|s| !s.is_empty()) {
+            rows.push(vec![label.to_owned(), s.to_owned()]);
+        }
+    }
+    if u["groups"].is_array() {
+        rows.push(vec!["Groups".to_owned(), print::go(&u["groups"])]);
+    }
+    for (k, x) in u["extra"].as_object().into_iter().flatten() {
+        rows.push(vec![format!("Extra: {k}"), print::go(x)]);
+    }
+    print::out(&print::table(&rows));
+    Ok(())
+}
