@@ -51,7 +51,8 @@ impl Cx {
         let o = Overrides {
             context: t("context"),
             cluster: t("cluster"),
-            user: t("user"),
+            // There it is whom to bind.
+            user: if self.path.ends_with("rolebinding") { String::new() } else { t("user") },
             namespace: t("namespace"),
             server: t("server"),
             token: t("token"),

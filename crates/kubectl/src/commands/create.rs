@@ -201,7 +201,14 @@ pub async fn make(cx: &Cx, v: Value) -> Result<(), Error> {
     r.map_err(|e| match e {
         Error::Status(s) if kind != "namespace" => {
             let colon = if kind == "secret" { "" } else { ":" };
-            Error::Plain(format!("failed to create {kind}{colon} {}", s.message))
+            let what = match cx.path.rsplit(' ').next() {
+                Some("clusterip") => "ClusterIP service",
+                Some("nodeport") => "NodePort service",
+                Some("loadbalancer") => "LoadBalancer service",
+                Some("externalname") => "ExternalName service",
+                _ => kind,
+            };
+            Error::Plain(format!("failed to create {what}{colon} {}", s.message))
         }
         e => e,
     })

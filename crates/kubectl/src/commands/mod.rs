@@ -3,10 +3,12 @@
 mod api;
 mod apply;
 mod auth;
+mod autoscale;
 mod certificate;
 mod cluster_info;
 mod config;
 mod create;
+mod create_more;
 mod delete;
 mod describe;
 mod exec;
@@ -21,7 +23,9 @@ mod rollout;
 mod run;
 mod scale;
 mod set_image;
+mod taint;
 mod version;
+mod wait;
 
 use crate::cx::Cx;
 use crate::error::Error;
@@ -97,6 +101,23 @@ commands! {
     "certificate deny" "(-f FILENAME | NAME)" "Deny a certificate signing request" "kubectl certificate deny csr-x" certificate::FLAGS, certificate::deny;
     "auth can-i" "VERB [TYPE | TYPE/NAME | NONRESOURCEURL]" "Check whether an action is allowed" "kubectl auth can-i create pods" auth::CAN_I, auth::can_i;
     "auth whoami" "" "Check self subject attributes" "kubectl auth whoami" &[], auth::whoami;
+    "wait" "(-f FILENAME | TYPE NAME | TYPE -l label) --for=delete|create|condition=name[=value]|jsonpath='{path}'[=value]"
+        "Wait for a specific condition on one or many resources" "kubectl wait --for=condition=Ready pod/web --timeout=60s" wait::FLAGS, wait::run;
+    "taint" "NODE NAME KEY_1=VAL_1:TAINT_EFFECT_1 ..." "Update the taints on one or more nodes" "kubectl taint nodes n1 a=b:NoSchedule\nkubectl taint nodes n1 a-" taint::FLAGS, taint::run;
+    "autoscale" "(-f FILENAME | TYPE NAME) [--min=MINPODS] --max=MAXPODS [--cpu=TARGET]" "Autoscale a deployment, replica set, stateful set, or replication controller"
+        "kubectl autoscale deploy web --min=2 --max=10 --cpu=80%" autoscale::FLAGS, autoscale::run;
+    "create token" "SERVICE_ACCOUNT_NAME" "Request a service account token" "kubectl create token robot --duration=10m" create_more::TOKEN, create_more::token;
+    "create role" "NAME --verb=verb --resource=resource.group/subresource" "Create a role with single rule" "kubectl create role r --verb=get,list --resource=pods" create_more::ROLE, create_more::role;
+    "create clusterrole" "NAME --verb=verb --resource=resource.group" "Create a cluster role" "kubectl create clusterrole r --verb=get --resource=nodes" create_more::CLUSTERROLE, create_more::clusterrole;
+    "create rolebinding" "NAME --clusterrole=NAME|--role=NAME [--user=u] [--group=g] [--serviceaccount=ns:name]" "Create a role binding for a particular role or cluster role"
+        "kubectl create rolebinding b --role=r --user=ann" create_more::BINDING, create_more::rolebinding;
+    "create clusterrolebinding" "NAME --clusterrole=NAME [--user=u] [--group=g] [--serviceaccount=ns:name]" "Create a cluster role binding for a particular cluster role"
+        "kubectl create clusterrolebinding b --clusterrole=view --group=dev" create_more::CLUSTERBINDING, create_more::clusterrolebinding;
+    "create service clusterip" "NAME [--tcp=port:targetPort]" "Create a ClusterIP service" "kubectl create service clusterip s --tcp=80:8080" create_more::CLUSTERIP, create_more::clusterip;
+    "create service nodeport" "NAME [--tcp=port:targetPort]" "Create a NodePort service" "kubectl create service nodeport s --tcp=80:8080" create_more::NODEPORT, create_more::nodeport;
+    "create service loadbalancer" "NAME [--tcp=port:targetPort]" "Create a LoadBalancer service" "kubectl create service loadbalancer s --tcp=80:8080" create_more::LOADBALANCER, create_more::loadbalancer;
+    "create service externalname" "NAME --external-name external.name" "Create an ExternalName service" "kubectl create service externalname s --external-name=db.example.com" create_more::EXTERNALNAME, create_more::externalname;
+    "create job" "NAME (--image=image | --from=cronjob/name) -- [COMMAND] [args...]" "Create a job with the specified name" "kubectl create job j --image=busybox -- date" create_more::JOB, create_more::job;
     "logs" "[-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]" "Print the logs for a container in a pod" "kubectl logs -f web-0 -c app" logs::FLAGS, logs::run;
     "exec" "(POD | TYPE/NAME) [-c CONTAINER] [flags] -- COMMAND [args...]" "Execute a command in a container" "kubectl exec -it web-0 -- sh" exec::FLAGS, exec::exec;
     "port-forward" "TYPE/NAME [options] [LOCAL_PORT:]REMOTE_PORT ..." "Forward one or more local ports to a pod" "kubectl port-forward web-0 8080:80" port_forward::FLAGS, port_forward::run;
@@ -124,6 +145,7 @@ const GROUPS: &[Command] = &[
     group("auth", "Inspect authorization"),
     group("certificate", "Modify certificate resources"),
     group("set", "Set specific features on objects"),
+    group("create service", "Create a service using a specified subcommand"),
     group("rollout", "Manage the rollout of a resource"),
     group("create secret", "Create a secret using a specified subcommand"),
 ];
@@ -138,6 +160,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("create cm", "create configmap"),
     ("create sa", "create serviceaccount"),
     ("create deploy", "create deployment"),
+    ("create svc", "create service"),
+    ("create svc clusterip", "create service clusterip"),
+    ("create svc nodeport", "create service nodeport"),
+    ("create svc loadbalancer", "create service loadbalancer"),
+    ("create svc externalname", "create service externalname"),
     ("log", "logs"),
 ];
 

@@ -1,0 +1,285 @@
+//! More makers: tokens, roles and bindings, services, jobs.
+
+use super::create::{make, name};
+use super::expose::port;
+use crate::cx::Cx;
+use crate::error::Error;
+use crate::flags::{Flag, Form, flag};
+use crate::objects::{self, text};
+use crate::print;
+use http::Method;
+use serde_json::{Value, json};
+
+macro_rules! with {
+    ($name:ident: $($f:expr),* $(,)?) => {
+        pub const $name: &[Flag] =
+            &[objects::OUTPUT, objects::DRY_RUN, objects::MANAGED, objects::FIELD_MANAGER, $($f),*];
+    };
+}
+
+const VERB: Flag = flag("verb", None, Form::List, "", "Verbs that apply to the resources in the rule");
+const RESOURCE: Flag = flag(
+    "resource",
+    None,
+    Form::List,
+    "",
+    "Resources that the rule applies to: pods, pods/log, deployments.apps",
+);
+const NAMES: Flag = flag("resource-name", None, Form::Each, "", "A name that the rule is limited to");
+const CLUSTER_ROLE: Flag = flag("clusterrole", None, Form::Text, "", "The ClusterRole to refer to");
+const USER: Flag = flag("user", None, Form::List, "", "Usernames to bind to the role");
+const GROUP: Flag = flag("group", None, Form::List, "", "Groups to bind to the role");
+const ACCOUNT: Flag =
+    flag("serviceaccount", None, Form::List, "", "Service accounts to bind to the role: namespace:name");
+const TCP: Flag = flag("tcp", None, Form::List, "", "Port pairs: port or port:targetPort");
+
+with!(ROLE: VERB, RESOURCE, NAMES);
+with!(CLUSTERROLE: VERB, RESOURCE, NAMES, flag("non-resource-url", None, Form::List, "", "Partial URLs that the rule grants"));
+with!(BINDING: CLUSTER_ROLE, flag("role", None, Form::Text, "", "The Role to refer to"), USER, GROUP, ACCOUNT);
+with!(CLUSTERBINDING: CLUSTER_ROLE, USER, GROUP, ACCOUNT);
+with!(CLUSTERIP: TCP, flag("clusterip", None, Form::Text, "", "The service's address; None: a headless service"));
+with!(NODEPORT: TCP, flag("node-port", None, Form::Text, "0", "The port of each node; 0: any"));
+with!(LOADBALANCER: TCP);
+with!(EXTERNALNAME: TCP, flag("external-name", None, Form::Text, "", "The external name of the service"));
+with!(JOB: flag("image", None, Form::Text, "", "The image to run"), flag("from", None, Form::Text, "", "The CronJob to make a Job of: cronjob/name"));
+
+pub const TOKEN: &[Flag] = &[
+    flag("audience", None, Form::Each, "", "An audience of the token; default: the API server's"),
+    flag("duration", None, Form::Text, "0s", "How long the token is valid; default: the server's choice"),
+];
+
+pub async fn token(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    let mut spec = json!({"audiences": cx.p.each("audience")});
+    let ms = cx.p.millis("duration")?;
+    if ms > 0 {
+        spec["expirationSeconds"] = (ms / 1000).into();
+    } else if ms < 0 {
+        return Err(Error::plain("--duration must be greater than or equal to 0"));
+    }
+    let v = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
+    let path = client::url::object("", "v1", "serviceaccounts", Some(&cx.namespace()?), n, "token");
+    let r = cx.json(Method::POST, &path, "application/json", Some(&v)).await.map_err(|e| match e {
+        Error::Status(s) => Error::plain(format!("failed to create token: {}", s.message)),
+        e => e,
+    })?;
+    match text(&r, "/status/token") {
+        "" => Err(Error::plain("failed to create token: no token in server response")),
+        t => {
+            print::line(t);
+            Ok(())
+        }
+    }
+}
+
+fn verbs(cx: &Cx) -> Result<Vec<String>, Error> {
+    let mut out: Vec<String> = Vec::new();
+    for v in cx.p.list("verb") {
+        if !out.contains(&v) {
+            out.push(v);
+        }
+    }
+    if out.is_empty() {
+        return Err(Error::plain("at least one verb must be specified"));
+    }
+    Ok(if out.iter().any(|v| v == "*") { vec!["*".into()] } else { out })
+}
+
+/// A rule for the resources of each group.
+async fn rules(cx: &Cx) -> Result<Vec<Value>, Error> {
+    let (verbs, all, names) = (verbs(cx)?, cx.p.list("resource"), cx.p.each("resource-name"));
+    if all.is_empty() {
+        return Err(Error::plain("at least one resource must be specified"));
+    }
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for r in all {
+        let (what, sub) = r.split_once('/').map_or((r.as_str(), ""), |(w, s)| (w, s));
+        let (group, resource) = if what == "*" {
+            (String::new(), "*".to_owned())
+        } else {
+            let found = cx.discovery().await?.find(what)?;
+            (found.group.clone(), found.name.clone())
+        };
+        let resource = if sub.is_empty() { resource } else { format!("{resource}/{sub}") };
+        match groups.iter_mut().find(|(g, _)| *g == group) {
+            Some((_, l)) if l.contains(&resource) => {}
+            Some((_, l)) => l.push(resource),
+            None => groups.push((group, vec![resource])),
+        }
+    }
+    let one = |(g, l): (String, Vec<String>)| {
+        let mut r = json!({"apiGroups": [g], "resources": l, "verbs": verbs});
+        if !names.is_empty() {
+            r["resourceNames"] = json!(names);
+        }
+        r
+    };
+    Ok(groups.into_iter().map(one).collect())
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+pub async fn role(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    let rules = rules(&cx).await?;
+    make(&cx, json!({"apiVersion": RBAC, "kind": "Role", "metadata": {"name": n}, "rules": rules})).await
+}
+pub async fn clusterrole(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    let urls = cx.p.list("non-resource-url");
+    let mut all = if urls.is_empty() || cx.p.given("resource") { rules(&cx).await? } else { Vec::new() };
+    if !urls.is_empty() {
+        all.push(json!({"nonResourceURLs": urls, "verbs": verbs(&cx)?}));
+    }
+    make(&cx, json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": n}, "rules": all})).await
+}
+
+fn subjects(cx: &Cx) -> Result<Vec<Value>, Error> {
+    let mut out = Vec::new();
+    for (flag, kind) in [("user", "User"), ("group", "Group")] {
+        for n in cx.p.list(flag) {
+            out.push(json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": n}));
+        }
+    }
+    for a in cx.p.list("serviceaccount") {
+        match a.split_once(':') {
+            Some((ns, n)) if !ns.is_empty() && !n.is_empty() && !n.contains(':') => {
+                out.push(json!({"kind": "ServiceAccount", "name": n, "namespace": ns}));
+            }
+            _ => return Err(Error::plain("serviceaccount must be <namespace>:<name>")),
+        }
+    }
+    Ok(out)
+}
+
+pub async fn rolebinding(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    let (kind, role) = match (cx.p.text("clusterrole"), cx.p.text("role")) {
+        ("", r) if !r.is_empty() => ("Role", r),
+        (c, "") if !c.is_empty() => ("ClusterRole", c),
+        _ => return Err(Error::plain("exactly one of clusterrole or role must be specified")),
+    };
+    let mut v = json!({"apiVersion": RBAC, "kind": "RoleBinding", "metadata": {"name": n},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role}});
+    let subjects = subjects(&cx)?;
+    if !subjects.is_empty() {
+        v["subjects"] = Value::Array(subjects);
+    }
+    make(&cx, v).await
+}
+pub async fn clusterrolebinding(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    if cx.p.text("clusterrole").is_empty() {
+        return Err(Error::plain("required flag(s) \"clusterrole\" not set"));
+    }
+    let mut v = json!({"apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": {"name": n},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cx.p.text("clusterrole")}});
+    let subjects = subjects(&cx)?;
+    if !subjects.is_empty() {
+        v["subjects"] = Value::Array(subjects);
+    }
+    make(&cx, v).await
+}
+
+async fn service(
+    cx: &Cx,
+    kind: &str,
+    set: impl FnOnce(&mut Value) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let n = name(cx)?;
+    let mut ports = Vec::new();
+    for p in cx.p.list("tcp") {
+        let (a, b) = p.split_once(':').unwrap_or((&p, &p));
+        let a: u16 =
+            a.parse().ok().filter(|a| *a > 0).ok_or_else(|| Error::plain(format!("invalid port: {p}")))?;
+        ports.push(json!({"name": p.replace(':', "-"), "port": a, "protocol": "TCP", "targetPort": port(b)}));
+    }
+    let free = kind == "ExternalName" || cx.p.text("clusterip") == "None";
+    if ports.is_empty() && !free {
+        return Err(Error::plain("at least one tcp port specifier must be provided"));
+    }
+    let mut v = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": n, "labels": {"app": n}},
+        "spec": {"selector": {"app": n}, "type": kind}, "status": {"loadBalancer": {}}});
+    if !ports.is_empty() {
+        v["spec"]["ports"] = Value::Array(ports);
+    }
+    set(&mut v)?;
+    make(cx, v).await
+}
+
+pub async fn clusterip(cx: Cx) -> Result<(), Error> {
+    service(&cx, "ClusterIP", |v| {
+        if !cx.p.text("clusterip").is_empty() {
+            v["spec"]["clusterIP"] = cx.p.text("clusterip").into();
+        }
+        Ok(())
+    })
+    .await
+}
+pub async fn nodeport(cx: Cx) -> Result<(), Error> {
+    let n = cx.p.int("node-port")?;
+    service(&cx, "NodePort", |v| {
+        for p in v["spec"]["ports"].as_array_mut().into_iter().flatten().filter(|_| n != 0) {
+            p["nodePort"] = n.into();
+        }
+        Ok(())
+    })
+    .await
+}
+pub async fn loadbalancer(cx: Cx) -> Result<(), Error> {
+    service(&cx, "LoadBalancer", |_| Ok(())).await
+}
+pub async fn externalname(cx: Cx) -> Result<(), Error> {
+    if cx.p.text("external-name").is_empty() {
+        return Err(Error::plain("required flag(s) \"external-name\" not set"));
+    }
+    service(&cx, "ExternalName", |v| {
+        v["spec"]["externalName"] = cx.p.text("external-name").into();
+        Ok(())
+    })
+    .await
+}
+
+pub async fn job(cx: Cx) -> Result<(), Error> {
+    let n = name(&cx)?;
+    let command = cx.p.dash.map(|d| cx.p.args[d..].to_vec()).unwrap_or_default();
+    let v = match (cx.p.text("image"), cx.p.text("from")) {
+        ("", "") => return Err(Error::plain("either --image or --from must be specified")),
+        (image, "") => {
+            let mut c = json!({"name": n, "image": image, "resources": {}});
+            if !command.is_empty() {
+                c["command"] = json!(command);
+            }
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": n},
+                "spec": {"template": {"metadata": {}, "spec": {"containers": [c], "restartPolicy": "Never"}}}, "status": {}})
+        }
+        ("", from) => {
+            if !command.is_empty() {
+                return Err(Error::plain("cannot specify --from and command"));
+            }
+            let cron = from.split_once('/').filter(|(k, _)| {
+                matches!(*k, "cronjob" | "cronjobs" | "cj" | "cronjob.batch" | "cronjobs.batch")
+            });
+            let Some((_, cron)) = cron else {
+                return Err(Error::plain("from must be an existing cronjob: cronjob/NAME"));
+            };
+            let ns = cx.namespace()?;
+            let c = cx.get(&client::url::object("batch", "v1", "cronjobs", Some(&ns), cron, "")).await?;
+            let template = &c["spec"]["jobTemplate"];
+            let mut v = json!({"apiVersion": "batch/v1", "kind": "Job",
+                "metadata": {"name": n, "annotations": {}, "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob",
+                    "name": cron, "uid": c["metadata"]["uid"], "controller": true}]},
+                "spec": template["spec"], "status": {}});
+            for (k, x) in objects::labels(template, "/metadata/annotations") {
+                v["metadata"]["annotations"][k] = x.into();
+            }
+            v["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"] = "manual".into();
+            if template["metadata"]["labels"].is_object() {
+                v["metadata"]["labels"] = template["metadata"]["labels"].clone();
+            }
+            v
+        }
+        _ => return Err(Error::plain("either --image or --from must be specified, not both")),
+    };
+    make(&cx, v).await
+}
