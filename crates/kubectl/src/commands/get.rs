@@ -295,6 +295,7 @@ async fn watch(cx: &Cx, targets: &[Target], format: Option<Format>) -> Result<()
     let version = text(&v, "/metadata/resourceVersion").to_owned();
     let mut columns = v["columnDefinitions"].clone();
     let mut headers = !cx.p.on("no-headers");
+    let mut widest: Vec<String> = Vec::new();
     let mut show = |kind: &str, mut v: Value| -> Result<(), Error> {
         if table {
             if !v["columnDefinitions"].is_null() {
@@ -316,7 +317,18 @@ async fn watch(cx: &Cx, targets: &[Target], format: Option<Format>) -> Result<()
                     }
                 }
                 headers = false;
-                print::out(&print::table(&l));
+                // Columns stay as wide as they were: a row of the widest cells so far, which is not printed.
+                for r in &l {
+                    widest.resize(widest.len().max(r.len()), String::new());
+                    for (w, c) in widest.iter_mut().zip(r) {
+                        if c.chars().count() > w.chars().count() {
+                            w.clone_from(c);
+                        }
+                    }
+                }
+                l.insert(0, widest.clone());
+                let t = print::table(&l);
+                print::out(t.split_once('\n').map_or("", |(_, rest)| rest));
             }
             return Ok(());
         }
