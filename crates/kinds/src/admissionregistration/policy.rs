@@ -60,7 +60,12 @@ fn validate(o: &Value, ignore_conditions: bool, e: &mut Errs) {
         }
     }
     if !ignore_conditions {
-        rules::conditions(s.list("matchConditions"), &at.c("matchConditions"), e);
+        rules::conditions(
+            s.list("matchConditions"),
+            s.set("paramKind").is_some(),
+            &at.c("matchConditions"),
+            e,
+        );
     }
     let variables = at.c("variables");
     for (i, v) in s.list("variables").iter().enumerate() {

@@ -1,5 +1,4 @@
-//! What webhooks and policies have in common: which requests they are for, conditions, names that are taken. CEL
-//! expressions are only looked at from outside: that they are there.
+//! What webhooks and policies have in common: which requests they are for, conditions, names that are taken.
 
 use crate::kit::*;
 
@@ -149,14 +148,23 @@ pub(super) fn mutating_operations(m: &Value, at: &At<'_>, e: &mut Errs) {
     }
 }
 
-pub(super) fn conditions(list: &[Value], at: &At<'_>, e: &mut Errs) {
+/// `params`: whether the conditions may name the policy's parameters.
+pub(super) fn conditions(list: &[Value], params: bool, at: &At<'_>, e: &mut Errs) {
     if list.len() > 64 {
-        e.too_many(at, list.len(), 64);
+        return e.too_many(at, list.len(), 64);
     }
+    let may = cel::policy::May { params, authorizer: true, patch: false };
+    let env = (!list.is_empty()).then(|| cel::policy::env(may, &cel::Type::Dyn, &cel::Type::Dyn, None));
     for (i, c) in list.iter().enumerate() {
         let at = at.i(i);
         let name = c.s("name");
-        e.non_empty(&at.c("expression"), c.s("expression").trim());
+        let expression = c.s("expression").trim();
+        e.non_empty(&at.c("expression"), expression);
+        if let Some(env) = env.as_ref().filter(|_| !expression.is_empty())
+            && let Err(why) = cel::policy::Expression::compile(env, expression, &[cel::Type::Bool]).program
+        {
+            e.invalid(&at.c("expression"), expression, why);
+        }
         e.required_name(&at.c("name"), name, names::is_qualified_name);
         if !name.is_empty() && list[..i].iter().any(|x| x.s("name") == name) {
             e.duplicate(&at.c("name"), name);

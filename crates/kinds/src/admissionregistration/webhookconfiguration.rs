@@ -131,7 +131,7 @@ fn webhook(h: &Value, mutating: bool, r: Rules, at: &At<'_>, e: &mut Errs) {
         _ => e.required(&at_config, "exactly one of url or service is required"),
     }
     if !r.ignore_conditions {
-        rules::conditions(h.list("matchConditions"), &at.c("matchConditions"), e);
+        rules::conditions(h.list("matchConditions"), false, &at.c("matchConditions"), e);
     }
 }
 
