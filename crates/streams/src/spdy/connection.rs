@@ -339,6 +339,25 @@ impl Shared {
         }
     }
 
+    /// Nothing can be sent any more; what the other side said before it went is still read to its end.
+    async fn heard_out(&self) {
+        let discard = async {
+            loop {
+                {
+                    let mut s = self.lock();
+                    s.out.clear();
+                    s.wake_writers();
+                }
+                self.out_ready.notified().await;
+            }
+        };
+        tokio::select! {
+            () = discard => {}
+            () = self.ended.cancelled() => {}
+            () = tokio::time::sleep(LINGER) => {}
+        }
+    }
+
     async fn write<W: AsyncWrite + Unpin>(&self, mut w: W, ping: Option<Duration>) {
         let mut pings = ping.map(|p| tokio::time::interval_at(tokio::time::Instant::now() + p, p));
         loop {
@@ -359,6 +378,9 @@ impl Shared {
                     sent.await
                 };
                 if let Err(e) = sent {
+                    if !end {
+                        self.heard_out().await;
+                    }
                     return self.die(&e.to_string());
                 }
                 continue;
