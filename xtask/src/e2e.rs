@@ -1,6 +1,6 @@
 //! The user's day on a fresh cluster with real containers, driven by stock kubectl, on a test host of its own.
 
-use crate::hosts::{self, Hosts};
+use crate::hosts::{self, EVICT, Hosts};
 use crate::tour::{AFTER_KILL, NODE_LOST, Step, TOUR, TWO_NODES};
 use crate::{images, packages, sh, suite, up};
 use std::path::{Path, PathBuf};
@@ -65,9 +65,6 @@ fn two(args: &[String], kubectl: String, exe: &Path) -> Result<(), String> {
     });
     day.end(rest, &[dir.join("server.log"), hosts::path("n2", "agent.log")])
 }
-
-/// A build machine's disk may be nearly full: that is not what is tested here.
-const EVICT: &str = "--eviction-hard=memory.available<50Mi,nodefs.available<1%,imagefs.available<1%";
 
 fn start(hosts: &Hosts, exe: &Path, dir: &Path) -> Result<(), String> {
     let mut server = hosts.on("n1");

@@ -4,6 +4,9 @@ use crate::sh;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// For a server or agent on a test host: the build machine's disk may be nearly full, and that is not what is tested.
+pub const EVICT: &str = "--eviction-hard=memory.available<50Mi,nodefs.available<1%,imagefs.available<1%";
+
 /// Where the hosts keep their private folders (`HOSTS_DIR`); sets of hosts in different folders live side by side.
 pub fn dir() -> PathBuf {
     std::env::var_os("HOSTS_DIR").map_or_else(|| PathBuf::from("/tmp/hosts"), PathBuf::from)

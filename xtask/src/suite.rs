@@ -2,7 +2,7 @@
 //!
 //! `e2e/known-passing.txt` lists the conformance tests that pass; it only grows (`--bless` adds what newly passed).
 
-use crate::hosts::{self, Hosts};
+use crate::hosts::{self, EVICT, Hosts};
 use crate::{sh, up};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -177,9 +177,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         link_images(&images, &dir)?;
     }
     registry(&hosts, &images)?;
-    // A build machine's disk may be nearly full: no reason to evict the suite's pods or to collect its images.
-    let evict = "--eviction-hard=memory.available<50Mi,nodefs.available<1%,imagefs.available<1%";
-    cluster(&hosts, &exe, data, &[evict, "--image-gc-high-threshold=100"])?;
+    cluster(&hosts, &exe, data, &[EVICT, "--image-gc-high-threshold=100"])?;
     // Sets of hosts have reports of their own.
     let set = hosts::dir().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let report = sh::target_dir().join(if set == "hosts" {
