@@ -63,34 +63,8 @@ pub fn parse(args: Vec<String>) -> Result<(Flags, Vec<String>), (String, bool)> 
 
 /// Runs `kube-controller-manager ARGS` to its end; call it outside of any async runtime.
 pub fn run_applet(args: Vec<String>) -> ExitCode {
-    let (flags, notes) = match parse(args) {
-        Ok(f) => f,
-        Err(e) => return guard::flags::last_words(NAME, &e),
-    };
-    if flags.version {
-        println!("Kubernetes {}", guard::VERSION);
-        return ExitCode::SUCCESS;
-    }
-    runtime::log::init(flags.v);
-    for n in notes {
-        tracing::warn!("{n}");
-    }
-    let made = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("controllers").build();
-    let done = match made {
-        Ok(rt) => {
-            let done = rt.block_on(main(flags));
-            rt.shutdown_timeout(Duration::from_secs(1));
-            done
-        }
-        Err(e) => Err(format!("cannot start: {e}")),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{NAME}: {e}");
-            ExitCode::FAILURE
-        }
-    }
+    let parsed = parse(args);
+    guard::applet::run(NAME, "controllers", parsed, |f: &Flags| (f.version, f.v), main)
 }
 
 async fn main(flags: Flags) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! HTTPS for health and metrics: who asks is told by certificate or TokenReview, what they may by SubjectAccessReview.
 
+pub mod applet;
 pub mod flags;
 pub mod process;
 

@@ -13,34 +13,8 @@ use std::time::Duration;
 
 /// Runs `kube-proxy ARGS` to its end; call it outside of any async runtime.
 pub fn run_applet(args: Vec<String>) -> ExitCode {
-    let (flags, notes): (Flags, _) = match guard::flags::parse(args, NAME, OLD, FOREIGN) {
-        Ok(f) => f,
-        Err(e) => return guard::flags::last_words(NAME, &e),
-    };
-    if flags.version {
-        println!("Kubernetes {}", guard::VERSION);
-        return ExitCode::SUCCESS;
-    }
-    runtime::log::init(flags.v);
-    for n in notes {
-        tracing::warn!("{n}");
-    }
-    let made = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(NAME).build();
-    let done = match made {
-        Ok(rt) => {
-            let done = rt.block_on(main(flags));
-            rt.shutdown_timeout(Duration::from_secs(1));
-            done
-        }
-        Err(e) => Err(format!("cannot start: {e}")),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{NAME}: {e}");
-            ExitCode::FAILURE
-        }
-    }
+    let parsed = guard::flags::parse(args, NAME, OLD, FOREIGN);
+    guard::applet::run(NAME, NAME, parsed, |f: &Flags| (f.version, f.v), main)
 }
 
 async fn main(flags: Flags) -> Result<(), String> {
