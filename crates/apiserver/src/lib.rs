@@ -45,6 +45,7 @@ pub mod read;
 pub mod registry;
 pub mod request;
 pub mod respond;
+pub mod rules;
 pub mod run;
 pub mod select;
 pub mod server;

@@ -4,13 +4,13 @@ use crate::admit::Admission;
 use crate::cx::Cx;
 use crate::lookup::Lookup;
 use crate::registry::{Codec, ResourceInfo};
+use crate::webhooks::review::about;
 use authz::Attributes;
 use cel::authorizer::{Ask, Authorize, Decision};
 use cel::{Value as Val, json};
 use meta::object::ObjectExt;
 use meta::selector::FieldSelector;
-use meta::{GroupVersionKind, GroupVersionResource, UserInfo, Value};
-use serde_json::json;
+use meta::{GroupVersionKind, UserInfo, Value};
 use std::sync::Arc;
 
 /// An object of a resource as a value.
@@ -46,7 +46,7 @@ pub fn input(
         object: object(&cx.res, own, obj),
         old_object: object(&cx.res, own, old),
         params: Val::Null,
-        request: json::dynamic(&request(cx, a, &matched.gvr, kind)),
+        request: json::dynamic(&about(cx, a, &matched.gvr, kind)),
         namespace: namespace(cx, a),
         authorizer: Some((
             cel::authorizer::authorizer(by.clone()),
@@ -64,47 +64,6 @@ fn namespace(cx: &Cx, a: &Admission<'_>) -> Val {
         (Some(n), Some(t)) => json::builtin(&n, t),
         _ => Val::Null,
     }
-}
-
-/// The request as an AdmissionReview would show it.
-fn request(cx: &Cx, a: &Admission<'_>, gvr: &GroupVersionResource, gvk: &GroupVersionKind) -> Value {
-    let kind = |k: &GroupVersionKind| json!({"group": k.group, "version": k.version, "kind": k.kind});
-    let resource =
-        |r: &GroupVersionResource| json!({"group": r.group, "version": r.version, "resource": r.resource});
-    let u = &cx.user;
-    let mut user = json!({"username": u.name});
-    if !u.uid.is_empty() {
-        user["uid"] = u.uid.clone().into();
-    }
-    if !u.groups.is_empty() {
-        user["groups"] = u.groups.clone().into();
-    }
-    if !u.extra.is_empty() {
-        user["extra"] = json!(u.extra);
-    }
-    let mut out = json!({
-        "kind": kind(gvk),
-        "resource": resource(gvr),
-        "requestKind": kind(a.kind.unwrap_or(&cx.res.gvk)),
-        "requestResource": resource(&cx.res.gvr),
-        "operation": a.operation.as_str(),
-        "userInfo": user,
-        "dryRun": a.dry_run,
-    });
-    if !a.options.is_null() {
-        out["options"] = a.options.clone();
-    }
-    for (k, v) in [
-        ("subResource", a.subresource),
-        ("requestSubResource", a.subresource),
-        ("name", a.name),
-        ("namespace", a.namespace),
-    ] {
-        if !v.is_empty() {
-            out[k] = v.into();
-        }
-    }
-    out
 }
 
 /// The server's authorizer, asked in the name of a request's user.

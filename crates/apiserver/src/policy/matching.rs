@@ -4,6 +4,7 @@ use crate::admit::Admission;
 use crate::cx::Cx;
 use crate::lookup::Lookup;
 use crate::registry::ResourceInfo;
+use crate::rules;
 use admission::Operation;
 use meta::object::ObjectExt;
 use meta::{GroupVersionResource, Value, labels};
@@ -58,7 +59,7 @@ fn by_rules(cx: &Cx, a: &Admission<'_>, rules: &[Value], equivalent: bool) -> Op
     let hits = |gvr: &GroupVersionResource| {
         rules.iter().any(|r| {
             let names = r.array_at("resourceNames");
-            rule(r, a, gvr) && (names.is_empty() || names.iter().any(|n| n == a.name))
+            rules::matches(r, a, gvr) && (names.is_empty() || names.iter().any(|n| n == a.name))
         })
     };
     if hits(&cx.res.gvr) {
@@ -78,24 +79,4 @@ fn by_rules(cx: &Cx, a: &Admission<'_>, rules: &[Value], equivalent: bool) -> Op
                 && hits(&i.gvr)
         })
         .cloned()
-}
-
-/// Whether a rule speaks of this operation on that resource.
-fn rule(r: &Value, a: &Admission<'_>, gvr: &GroupVersionResource) -> bool {
-    let one_of = |k: &str, x: &str| r.array_at(k).iter().any(|v| v == "*" || v == x);
-    let is_namespace = gvr.group.is_empty() && gvr.resource == "namespaces";
-    let namespaced = !is_namespace && !a.namespace.is_empty();
-    let scope = match r.str_at("scope") {
-        "Namespaced" => namespaced,
-        "Cluster" => !namespaced,
-        _ => true,
-    };
-    scope
-        && one_of("operations", a.operation.as_str())
-        && one_of("apiGroups", &gvr.group)
-        && one_of("apiVersions", &gvr.version)
-        && r.array_at("resources").iter().filter_map(Value::as_str).any(|x| {
-            let (res, sub) = x.split_once('/').unwrap_or((x, ""));
-            (res == "*" || res == gvr.resource) && (sub == "*" || sub == a.subresource)
-        })
 }

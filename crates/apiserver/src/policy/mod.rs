@@ -2,7 +2,7 @@
 //! `pkg/admission/plugin/policy`). What they say is `cel::policy`'s; here policies that concern a request are found,
 //! given what they ask for, and obeyed.
 
-mod input;
+pub(crate) mod input;
 mod matching;
 mod mutate;
 mod params;

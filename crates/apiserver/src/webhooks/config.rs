@@ -2,7 +2,7 @@
 
 use super::calling::Fault;
 use crate::crd::webhook::{Hook, Target};
-use cel::{Env, Program, Type};
+use cel::policy::MatchConditions;
 use meta::Value;
 use meta::labels::from_label_selector;
 use meta::object::ObjectExt;
@@ -11,15 +11,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A line of `rules`.
-pub struct Rule {
-    pub operations: Vec<String>,
-    pub groups: Vec<String>,
-    pub versions: Vec<String>,
-    pub resources: Vec<String>,
-    pub scope: String,
-}
-
 pub struct Webhook {
     pub configuration: String,
     pub name: String,
@@ -27,12 +18,12 @@ pub struct Webhook {
     pub uid: String,
     /// The error is what was wrong with the client configuration.
     pub hook: Result<Arc<Hook>, String>,
-    pub rules: Vec<Rule>,
+    /// As [`crate::rules`] reads them.
+    pub rules: Vec<Value>,
     pub namespaces: Result<Selector, String>,
     pub objects: Result<Selector, String>,
     pub equivalent: bool,
-    /// `matchConditions`: names, and expressions or why they do not compile.
-    pub conditions: Vec<(String, Result<Program, String>)>,
+    pub conditions: MatchConditions,
     pub ignore_failures: bool,
     pub timeout: Duration,
     pub side_effects: String,
@@ -73,25 +64,11 @@ pub fn parse(v: &Value, mut hook: impl FnMut(&str, Target) -> Arc<Hook>) -> Vec<
             configuration: v.name().to_owned(),
             uid,
             hook: Target::parse(&client).map(|t| hook(&client.to_string(), t)),
-            rules: w
-                .array_at("rules")
-                .iter()
-                .map(|r| Rule {
-                    operations: strings(r, "operations"),
-                    groups: strings(r, "apiGroups"),
-                    versions: strings(r, "apiVersions"),
-                    resources: strings(r, "resources"),
-                    scope: r.str_at("scope").to_owned(),
-                })
-                .collect(),
+            rules: w.array_at("rules").to_vec(),
             namespaces: selector(w.at("namespaceSelector")),
             objects: selector(w.at("objectSelector")),
             equivalent: w.str_at("matchPolicy") == "Equivalent",
-            conditions: w
-                .array_at("matchConditions")
-                .iter()
-                .map(|c| (c.str_at("name").to_owned(), compile(c.str_at("expression"))))
-                .collect(),
+            conditions: MatchConditions::compile(w.array_at("matchConditions")),
             ignore_failures: w.str_at("failurePolicy") == "Ignore",
             timeout: Duration::from_secs(
                 u64::try_from(w.i64_at("timeoutSeconds").unwrap_or(10)).unwrap_or(10).max(1),
@@ -103,22 +80,4 @@ pub fn parse(v: &Value, mut hook: impl FnMut(&str, Target) -> Arc<Hook>) -> Vec<
         })
     };
     v.array_at("webhooks").iter().map(one).collect()
-}
-
-/// What match conditions may name.
-fn environment() -> Env {
-    Env::new()
-        .var("object", Type::Dyn)
-        .var("oldObject", Type::Dyn)
-        .var("request", Type::Dyn)
-        .var("authorizer", Type::object("kubernetes.authorization.Authorizer"))
-        .var("authorizer.requestResource", Type::object("kubernetes.authorization.ResourceCheck"))
-}
-
-fn compile(expression: &str) -> Result<Program, String> {
-    let p = environment().compile(expression).map_err(|e| format!("compilation failed: {}", e.display()))?;
-    match &p.broken {
-        Some(why) => Err(format!("program instantiation failed: {why}")),
-        None => Ok(p),
-    }
 }

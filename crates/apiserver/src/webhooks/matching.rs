@@ -1,16 +1,15 @@
 //! Which webhooks a request concerns, and the form in which each wants to see the object.
 
-use super::config::{Rule, Webhook};
-use super::{conditions, review};
+use super::config::Webhook;
 use crate::admit::Admission;
 use crate::cx::Cx;
 use crate::lookup::Lookup;
 use crate::registry::{Codec, ResourceInfo};
-use crate::{Failure, Result, body};
+use crate::{Failure, Result, body, policy, rules};
 use admission::Operation;
 use meta::object::ObjectExt;
 use meta::selector::Selector;
-use meta::{GroupVersionKind, GroupVersionResource, Status, Value};
+use meta::{GroupVersionKind, Status, Value};
 use std::sync::Arc;
 
 /// A webhook's claim on a request.
@@ -24,30 +23,6 @@ impl Found {
     pub fn same(&self, other: &Self) -> bool {
         self.info.gvr == other.info.gvr && self.kind == other.kind
     }
-}
-
-fn is_in(list: &[String], one: &str) -> bool {
-    list.iter().any(|x| x == "*" || x == one)
-}
-
-/// Whether a rule speaks of this operation on that resource.
-pub fn rule_matches(r: &Rule, op: Operation, gvr: &GroupVersionResource, sub: &str, namespace: &str) -> bool {
-    let is_namespace = gvr.group.is_empty() && gvr.version == "v1" && gvr.resource == "namespaces";
-    let namespaced = !is_namespace && !namespace.is_empty();
-    let scope = match r.scope.as_str() {
-        "" | "*" => true,
-        "Namespaced" => namespaced,
-        "Cluster" => !namespaced,
-        _ => false,
-    };
-    scope
-        && is_in(&r.operations, op.as_str())
-        && is_in(&r.groups, &gvr.group)
-        && is_in(&r.versions, &gvr.version)
-        && r.resources.iter().any(|x| {
-            let (res, s) = x.split_once('/').unwrap_or((x, ""));
-            (res == "*" || res == gvr.resource) && (s == "*" || s == sub)
-        })
 }
 
 fn internal(e: impl std::fmt::Display) -> Failure {
@@ -105,7 +80,7 @@ fn namespace_selected(
 }
 
 fn by_rules(cx: &Cx, a: &Admission<'_>, w: &Webhook) -> Result<Option<Found>> {
-    let hits = |r: &Rule, gvr| rule_matches(r, a.operation, gvr, a.subresource, a.namespace);
+    let hits = |r: &Value, gvr| rules::matches(r, a, gvr);
     if w.rules.iter().any(|r| hits(r, &cx.res.gvr)) {
         let kind = a.kind.unwrap_or(&cx.res.gvk).clone();
         return Ok(Some(Found { info: cx.res.clone(), kind }));
@@ -145,12 +120,15 @@ fn equivalent(a: &ResourceInfo, b: &ResourceInfo) -> bool {
 
 /// Whether the conditions let the webhook be asked.
 pub fn conditions(cx: &Cx, a: &Admission<'_>, w: &Webhook, found: &Found, v: &Versioned) -> Result<bool> {
-    let (object, old) = (v.object.as_ref().unwrap_or(&Value::Null), v.old.as_ref().unwrap_or(&Value::Null));
-    match conditions::hold(cx, a, &w.conditions, object, old, &review::about(cx, a, found)) {
-        Ok(holds) => Ok(holds),
-        Err(_) if w.ignore_failures => Ok(false),
-        Err(why) => Err(Status::forbidden(&cx.res.group_resource(), a.name, why).into()),
-    }
+    let value = |v: &Option<Value>| v.as_ref().map_or(cel::Value::Null, cel::json::dynamic);
+    let input = cel::policy::Input {
+        object: value(&v.object),
+        old_object: value(&v.old),
+        ..policy::input::input(cx, a, &found.info, &found.kind, None, None)
+    };
+    w.conditions
+        .matches(&input, !w.ignore_failures)
+        .map_err(|why| Status::forbidden(&cx.res.group_resource(), a.name, why).into())
 }
 
 /// The objects of a request in the version that a webhook wants, as they are sent.
@@ -242,47 +220,4 @@ pub async fn back(cx: &Cx, a: &Admission<'_>, f: &Found, v: Value) -> Result<Val
         }
     }
     Ok(v)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(ops: &str, groups: &str, versions: &str, resources: &str, scope: &str) -> Rule {
-        let split = |s: &str| s.split(' ').map(str::to_owned).collect();
-        Rule {
-            operations: split(ops),
-            groups: split(groups),
-            versions: split(versions),
-            resources: split(resources),
-            scope: scope.to_owned(),
-        }
-    }
-
-    #[test]
-    fn rules() {
-        use Operation::{Connect, Create, Delete};
-        let pods = GroupVersionResource::new("", "v1", "pods");
-        let deployments = GroupVersionResource::new("apps", "v1", "deployments");
-        let namespaces = GroupVersionResource::new("", "v1", "namespaces");
-        let cases = [
-            (rule("CREATE", "", "v1", "pods", "*"), Create, &pods, "", "a", true),
-            (rule("CREATE", "", "v1", "pods", "*"), Delete, &pods, "", "a", false),
-            (rule("CREATE", "", "v1", "pods", "*"), Create, &pods, "status", "a", false),
-            (rule("*", "", "v1", "pods/*", "*"), Create, &pods, "status", "a", true),
-            // `pods/*` has the pods themselves in it, as upstream's matcher has it.
-            (rule("*", "", "v1", "pods/*", "*"), Create, &pods, "", "a", true),
-            (rule("*", "*", "*", "*", "*"), Create, &pods, "status", "a", false),
-            (rule("*", "*", "*", "*/*", "*"), Connect, &pods, "exec", "a", true),
-            (rule("CONNECT", "", "v1", "pods/exec", "*"), Connect, &pods, "exec", "a", true),
-            (rule("*", "apps", "v1beta1", "deployments", "*"), Create, &deployments, "", "a", false),
-            (rule("*", "", "v1", "*", "Namespaced"), Create, &pods, "", "a", true),
-            (rule("*", "", "v1", "*", "Cluster"), Create, &pods, "", "a", false),
-            (rule("*", "", "v1", "*", "Namespaced"), Create, &namespaces, "", "a", false),
-            (rule("*", "", "v1", "*", "Cluster"), Create, &namespaces, "", "a", true),
-        ];
-        for (i, (r, op, gvr, sub, ns, want)) in cases.into_iter().enumerate() {
-            assert_eq!(rule_matches(&r, op, gvr, sub, ns), want, "case {i}");
-        }
-    }
 }

@@ -5,10 +5,9 @@
 //! called one after the other, validating ones all at once.
 
 mod calling;
-mod conditions;
 mod config;
 mod matching;
-mod review;
+pub(crate) mod review;
 
 use crate::admit::Admission;
 use crate::crd::webhook::Hook;

@@ -1,7 +1,6 @@
 //! `AdmissionReview` (admission.k8s.io v1 and v1beta1): what a webhook is asked, and what it answers.
 
 use super::calling::Call;
-use super::matching::Found;
 use crate::admit::Admission;
 use crate::cx::Cx;
 use crate::sub::user_info;
@@ -22,7 +21,8 @@ fn resource(r: &GroupVersionResource) -> Value {
 
 /// The question, as JSON.
 pub fn request(c: &Call<'_>, version: &str, uid: &str) -> Vec<u8> {
-    let mut r = about(c.cx, c.a, c.found);
+    let mut r = about(c.cx, c.a, &c.found.info.gvr, &c.found.kind);
+    r["options"] = c.a.options.clone();
     r["uid"] = uid.into();
     r["object"] = c.object.object.clone().unwrap_or_default();
     r["oldObject"] = c.object.old.clone().unwrap_or_default();
@@ -31,16 +31,18 @@ pub fn request(c: &Call<'_>, version: &str, uid: &str) -> Vec<u8> {
     )
 }
 
-/// What a request is, without its objects.
-pub fn about(cx: &Cx, a: &Admission<'_>, f: &Found) -> Value {
+/// What a request is, without its objects, shown as one of this resource and kind.
+pub fn about(cx: &Cx, a: &Admission<'_>, gvr: &GroupVersionResource, gvk: &GroupVersionKind) -> Value {
     let mut r = json!({
-        "kind": kind(&f.kind), "resource": resource(&f.info.gvr),
+        "kind": kind(gvk), "resource": resource(gvr),
         "requestKind": kind(a.kind.unwrap_or(&cx.res.gvk)), "requestResource": resource(&cx.res.gvr),
         "operation": a.operation.as_str(),
         "userInfo": user_info(&cx.user),
         "dryRun": a.dry_run,
-        "options": a.options,
     });
+    if !a.options.is_null() {
+        r["options"] = a.options.clone();
+    }
     for (k, v) in [
         ("subResource", a.subresource),
         ("requestSubResource", a.subresource),
