@@ -51,7 +51,7 @@ pub fn parse(mut args: Vec<String>) -> Result<(Flags, Vec<String>), (String, boo
     if list.is_some_and(|l| !l.split(',').any(|p| p == "ServiceAccount")) {
         args.push("--disable-admission-plugins=ServiceAccount".into());
     }
-    guard::flags::parse(args, "kube-apiserver", OLD, FOREIGN)
+    guard::flags::parse(args, "kube-apiserver", OLD, &[FOREIGN, guard::flags::SHARED])
 }
 
 #[cfg(test)]

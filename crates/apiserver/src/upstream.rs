@@ -1,18 +1,15 @@
 //! Flags that kube-apiserver v1.37 has and keelson does not carry out, with the values that ask for what happens anyway.
 //!
-//! The names and defaults are those of upstream's `--help`.
+//! The names and defaults are those of upstream's `--help`. What all components have is in [`guard::flags::SHARED`].
 
 use runtime::args::Foreign;
 
 pub const FOREIGN: &[Foreign] = &[
     Foreign("cors-allowed-origins", false, &[""]),
-    Foreign("emulated-version", false, &[""]),
     Foreign("emulation-forward-compatible", true, &["false"]),
     Foreign("external-hostname", false, &[""]),
-    Foreign("feature-gates", false, &[""]),
     Foreign("goaway-chance", false, &[""]),
     Foreign("livez-grace-period", false, &["", "0", "0s"]),
-    Foreign("min-compatibility-version", false, &[""]),
     Foreign("runtime-config-emulation-forward-compatible", true, &["false"]),
     Foreign("shutdown-delay-duration", false, &["", "0", "0s"]),
     Foreign("shutdown-send-retry-after", true, &["false"]),
@@ -32,14 +29,6 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("storage-media-type", false, &["application/vnd.kubernetes.protobuf", ""]),
     Foreign("watch-cache", true, &["true"]),
     Foreign("watch-cache-sizes", false, &[""]),
-    Foreign("disable-http2-serving", true, &["false"]),
-    Foreign("http2-max-streams-per-connection", false, &["", "0", "0s"]),
-    Foreign("permit-address-sharing", true, &["false"]),
-    Foreign("permit-port-sharing", true, &["false"]),
-    Foreign("tls-cipher-suites", false, &[""]),
-    Foreign("tls-curve-preferences", false, &[""]),
-    Foreign("tls-min-version", false, &[""]),
-    Foreign("tls-sni-cert-key", false, &[""]),
     Foreign("audit-log-batch-buffer-size", false, &["10000"]),
     Foreign("audit-log-batch-max-size", false, &["1"]),
     Foreign("audit-log-batch-max-wait", false, &["", "0", "0s"]),
@@ -65,10 +54,8 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("audit-webhook-truncate-max-batch-size", false, &["10485760"]),
     Foreign("audit-webhook-truncate-max-event-size", false, &["102400"]),
     Foreign("audit-webhook-version", false, &["audit.k8s.io/v1", ""]),
-    Foreign("contention-profiling", true, &["false", "true"]),
     Foreign("debug-socket-path", false, &[""]),
     Foreign("enable-priority-and-fairness", true, &["false"]),
-    Foreign("profiling", true, &["false"]),
     Foreign("authentication-config", false, &[""]),
     Foreign("authentication-token-webhook-cache-ttl", false, &["2m0s"]),
     Foreign("authentication-token-webhook-config-file", false, &[""]),
@@ -90,17 +77,6 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("authorization-webhook-config-file", false, &[""]),
     Foreign("authorization-webhook-version", false, &["v1beta1", ""]),
     Foreign("egress-selector-config-file", false, &[""]),
-    Foreign("allow-metric-labels", false, &[""]),
-    Foreign("allow-metric-labels-manifest", false, &[""]),
-    Foreign("disabled-metrics", false, &[""]),
-    Foreign("show-hidden-metrics-for-version", false, &[""]),
-    Foreign("log-flush-frequency", false, &["5s"]),
-    Foreign("log-json-info-buffer-size", false, &[""]),
-    Foreign("log-json-split-stream", true, &["false"]),
-    Foreign("log-text-info-buffer-size", false, &[""]),
-    Foreign("log-text-split-stream", true, &["false"]),
-    Foreign("logging-format", false, &["text", ""]),
-    Foreign("vmodule", false, &[""]),
     Foreign("tracing-config-file", false, &[""]),
     Foreign("aggregator-reject-forwarding-redirect", true, &["true"]),
     Foreign("coordinated-leadership-lease-duration", false, &["15s"]),

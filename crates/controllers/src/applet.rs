@@ -58,7 +58,7 @@ const OLD: &[Old] = &[
 
 /// The command line, and what is to be logged about it.
 pub fn parse(args: Vec<String>) -> Result<(Flags, Vec<String>), (String, bool)> {
-    guard::flags::parse(args, NAME, OLD, FOREIGN)
+    guard::flags::parse(args, NAME, OLD, &[FOREIGN, guard::flags::SHARED])
 }
 
 /// Runs `kube-controller-manager ARGS` to its end; call it outside of any async runtime.

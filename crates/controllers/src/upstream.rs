@@ -1,12 +1,10 @@
 //! Flags that kube-controller-manager v1.37 has and keelson does not carry out, with the values that ask for what happens anyway.
 //!
-//! The names and defaults are those of upstream's `--help`.
+//! The names and defaults are those of upstream's `--help`. What all components have is in [`guard::flags::SHARED`].
 
 use runtime::args::Foreign;
 
 pub const FOREIGN: &[Foreign] = &[
-    Foreign("contention-profiling", true, &["false", "true"]),
-    Foreign("profiling", true, &["false"]),
     Foreign("enable-leader-migration", true, &["false"]),
     Foreign("leader-migration-config", false, &[""]),
     Foreign("cidr-allocator-type", false, &["RangeAllocator", ""]),
@@ -15,24 +13,13 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("configure-cloud-routes", true, &["false"]),
     Foreign("controller-shutdown-timeout", false, &["10s"]),
     Foreign("controller-start-interval", false, &["", "0", "0s"]),
-    Foreign("emulated-version", false, &[""]),
     Foreign("external-cloud-volume-plugin", false, &[""]),
-    Foreign("feature-gates", false, &[""]),
     Foreign("kube-api-burst", false, &["30"]),
     Foreign("kube-api-content-type", false, &["application/vnd.kubernetes.protobuf", ""]),
     Foreign("kube-api-qps", false, &["20"]),
-    Foreign("min-compatibility-version", false, &[""]),
     Foreign("min-resync-period", false, &["12h0m0s"]),
     Foreign("route-reconciliation-period", false, &["10s"]),
     Foreign("cert-dir", false, &[""]),
-    Foreign("disable-http2-serving", true, &["false"]),
-    Foreign("http2-max-streams-per-connection", false, &["", "0", "0s"]),
-    Foreign("permit-address-sharing", true, &["false"]),
-    Foreign("permit-port-sharing", true, &["false"]),
-    Foreign("tls-cipher-suites", false, &[""]),
-    Foreign("tls-curve-preferences", false, &[""]),
-    Foreign("tls-min-version", false, &[""]),
-    Foreign("tls-sni-cert-key", false, &[""]),
     Foreign("authentication-tolerate-lookup-failure", true, &["false", "true"]),
     Foreign("requestheader-allowed-names", false, &[""]),
     Foreign("requestheader-client-ca-file", false, &[""]),
@@ -88,15 +75,4 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("concurrent-serviceaccount-token-syncs", false, &["5"]),
     Foreign("concurrent-ttl-after-finished-syncs", false, &["5"]),
     Foreign("concurrent-validating-admission-policy-status-syncs", false, &["5"]),
-    Foreign("allow-metric-labels", false, &[""]),
-    Foreign("allow-metric-labels-manifest", false, &[""]),
-    Foreign("disabled-metrics", false, &[""]),
-    Foreign("show-hidden-metrics-for-version", false, &[""]),
-    Foreign("log-flush-frequency", false, &["5s"]),
-    Foreign("log-json-info-buffer-size", false, &[""]),
-    Foreign("log-json-split-stream", true, &["false"]),
-    Foreign("log-text-info-buffer-size", false, &[""]),
-    Foreign("log-text-split-stream", true, &["false"]),
-    Foreign("logging-format", false, &["text", ""]),
-    Foreign("vmodule", false, &[""]),
 ];

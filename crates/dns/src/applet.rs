@@ -72,7 +72,7 @@ const FOREIGN: &[Foreign] = &[
 
 /// Runs `kube-dns ARGS` to its end; call it outside of any async runtime.
 pub fn run_applet(args: Vec<String>) -> ExitCode {
-    let parsed = guard::flags::parse(args, NAME, OLD, FOREIGN);
+    let parsed = guard::flags::parse(args, NAME, OLD, &[FOREIGN]);
     guard::applet::run(NAME, NAME, parsed, |f: &Flags| (f.version, f.v), main)
 }
 
@@ -144,7 +144,7 @@ mod tests {
             "--v=2",
         ];
         let args = args.map(str::to_owned).to_vec();
-        let (f, notes): (Flags, _) = guard::flags::parse(args, NAME, OLD, FOREIGN).unwrap();
+        let (f, notes): (Flags, _) = guard::flags::parse(args, NAME, OLD, &[FOREIGN]).unwrap();
         assert_eq!((f.master.as_str(), f.dns_port, notes.len()), ("http://192.0.2.1:8080", 10053, 1));
     }
 }

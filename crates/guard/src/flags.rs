@@ -1,6 +1,7 @@
 //! The flags of serving, as all components of the control plane have them.
 
 use clap::{Args, FromArgMatches};
+use runtime::args::Foreign;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,6 +59,34 @@ fn duration(s: &str) -> Result<Duration, String> {
     u64::try_from(n).map(Duration::from_nanos).map_err(|_| "must not be negative".to_owned())
 }
 
+/// Flags of upstream's control plane that none of ours carries out: serving, metrics, logging, gates.
+pub const SHARED: &[Foreign] = &[
+    Foreign("disable-http2-serving", true, &["false"]),
+    Foreign("http2-max-streams-per-connection", false, &["", "0", "0s"]),
+    Foreign("permit-address-sharing", true, &["false"]),
+    Foreign("permit-port-sharing", true, &["false"]),
+    Foreign("tls-cipher-suites", false, &[""]),
+    Foreign("tls-curve-preferences", false, &[""]),
+    Foreign("tls-min-version", false, &[""]),
+    Foreign("tls-sni-cert-key", false, &[""]),
+    Foreign("contention-profiling", true, &["false", "true"]),
+    Foreign("profiling", true, &["false"]),
+    Foreign("emulated-version", false, &[""]),
+    Foreign("feature-gates", false, &[""]),
+    Foreign("min-compatibility-version", false, &[""]),
+    Foreign("allow-metric-labels", false, &[""]),
+    Foreign("allow-metric-labels-manifest", false, &[""]),
+    Foreign("disabled-metrics", false, &[""]),
+    Foreign("show-hidden-metrics-for-version", false, &[""]),
+    Foreign("log-flush-frequency", false, &["5s"]),
+    Foreign("log-json-info-buffer-size", false, &[""]),
+    Foreign("log-json-split-stream", true, &["false"]),
+    Foreign("log-text-info-buffer-size", false, &[""]),
+    Foreign("log-text-split-stream", true, &["false"]),
+    Foreign("logging-format", false, &["text", ""]),
+    Foreign("vmodule", false, &[""]),
+];
+
 /// The flags of a parser, for [`runtime::args`].
 pub fn own(c: &clap::Command) -> Vec<runtime::args::Own> {
     let one = |a: &clap::Arg| {
@@ -74,7 +103,7 @@ pub fn parse<T: clap::Parser>(
     args: Vec<String>,
     component: &'static str,
     old: &[runtime::args::Old],
-    foreign: &[runtime::args::Foreign],
+    foreign: &[&[Foreign]],
 ) -> Result<(T, Vec<String>), (String, bool)> {
     let command = T::command();
     let known = runtime::args::Known { component, own: &own(&command), old, foreign };

@@ -6,7 +6,7 @@
 use clap::Parser;
 use client::{Client, HttpTransport};
 use runtime::Runtime;
-use runtime::args::{Foreign, Old};
+use runtime::args::Old;
 use runtime::notify::Notify;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,14 +54,13 @@ struct Flags {
 }
 
 const OLD: &[Old] = &[];
-const FOREIGN: &[Foreign] = &[];
 
 pub fn main(mut args: Vec<String>) -> ExitCode {
     if args.first().is_some_and(|a| a == "status") {
         args.remove(0);
         return status(args);
     }
-    let (flags, _): (Flags, _) = match guard::flags::parse(args, NAME, OLD, FOREIGN) {
+    let (flags, _): (Flags, _) = match guard::flags::parse(args, NAME, OLD, &[]) {
         Ok(f) => f,
         Err(e) => return guard::flags::last_words("keelson net", &e),
     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Runs `kube-proxy ARGS` to its end; call it outside of any async runtime.
 pub fn run_applet(args: Vec<String>) -> ExitCode {
-    let parsed = guard::flags::parse(args, NAME, OLD, FOREIGN);
+    let parsed = guard::flags::parse(args, NAME, OLD, &[FOREIGN]);
     guard::applet::run(NAME, NAME, parsed, |f: &Flags| (f.version, f.v), main)
 }
 

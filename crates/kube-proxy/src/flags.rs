@@ -287,7 +287,7 @@ mod tests {
 
     fn flags(args: &[&str]) -> Result<Flags, String> {
         let args = args.iter().map(|a| (*a).to_owned()).collect();
-        guard::flags::parse(args, NAME, OLD, FOREIGN).map(|(f, _)| f).map_err(|e| e.0)
+        guard::flags::parse(args, NAME, OLD, &[FOREIGN]).map(|(f, _)| f).map_err(|e| e.0)
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Known<'a> {
     pub component: &'a str,
     pub own: &'a [Own],
     pub old: &'a [Old],
-    pub foreign: &'a [Foreign],
+    pub foreign: &'a [&'a [Foreign]],
 }
 
 /// The command line in one form, and what is to be logged about it.
@@ -61,7 +61,7 @@ pub fn read(args: Vec<String>, k: &Known<'_>) -> Result<Words, String> {
         };
         let own = k.own.iter().find(|o| o.name == name);
         let old = k.old.iter().find(|o| o.name == name);
-        let foreign = k.foreign.iter().find(|f| f.0 == name);
+        let foreign = k.foreign.iter().copied().flatten().find(|f| f.0 == name);
         let switch = match (own, old, foreign) {
             (Some(o), ..) => o.switch,
             (_, Some(o), _) => o.switch,
@@ -121,7 +121,7 @@ mod tests {
             Old { name: "logtostderr", switch: true, now: None, became: "is always so" },
         ];
         let foreign = [Foreign("profiling", true, &["false"])];
-        let k = Known { component: "x", own: &own, old: &old, foreign: &foreign };
+        let k = Known { component: "x", own: &own, old: &old, foreign: &[&foreign] };
         read(args.iter().map(|a| (*a).to_owned()).collect(), &k)
     }
 

@@ -44,7 +44,7 @@ const OLD: &[Old] = &[
 
 /// Runs `kube-scheduler ARGS` to its end; call it outside of any async runtime.
 pub fn run_applet(args: Vec<String>) -> ExitCode {
-    let parsed = guard::flags::parse(args, NAME, OLD, FOREIGN);
+    let parsed = guard::flags::parse(args, NAME, OLD, &[FOREIGN, guard::flags::SHARED]);
     guard::applet::run(NAME, "scheduler", parsed, |f: &Flags| (f.version, f.v), main)
 }
 

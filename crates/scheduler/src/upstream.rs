@@ -1,20 +1,12 @@
 //! Flags that kube-scheduler v1.37 has and keelson does not carry out, with the values that ask for what happens anyway.
 //!
-//! The names and defaults are those of upstream's `--help`.
+//! The names and defaults are those of upstream's `--help`. What all components have is in [`guard::flags::SHARED`].
 
 use runtime::args::Foreign;
 
 pub const FOREIGN: &[Foreign] = &[
     Foreign("write-config-to", false, &[""]),
     Foreign("cert-dir", false, &[""]),
-    Foreign("disable-http2-serving", true, &["false"]),
-    Foreign("http2-max-streams-per-connection", false, &["", "0", "0s"]),
-    Foreign("permit-address-sharing", true, &["false"]),
-    Foreign("permit-port-sharing", true, &["false"]),
-    Foreign("tls-cipher-suites", false, &[""]),
-    Foreign("tls-curve-preferences", false, &[""]),
-    Foreign("tls-min-version", false, &[""]),
-    Foreign("tls-sni-cert-key", false, &[""]),
     Foreign("authentication-tolerate-lookup-failure", true, &["true"]),
     Foreign("requestheader-allowed-names", false, &[""]),
     Foreign("requestheader-client-ca-file", false, &[""]),
@@ -22,24 +14,8 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("requestheader-group-headers", false, &["x-remote-group", "", "X-Remote-Group"]),
     Foreign("requestheader-uid-headers", false, &[""]),
     Foreign("requestheader-username-headers", false, &["x-remote-user", "", "X-Remote-User"]),
-    Foreign("contention-profiling", true, &["false", "true"]),
     Foreign("kube-api-burst", false, &["100"]),
     Foreign("kube-api-content-type", false, &["application/vnd.kubernetes.protobuf", ""]),
     Foreign("kube-api-qps", false, &["50"]),
     Foreign("pod-max-in-unschedulable-pods-duration", false, &["5m0s"]),
-    Foreign("profiling", true, &["false"]),
-    Foreign("emulated-version", false, &[""]),
-    Foreign("feature-gates", false, &[""]),
-    Foreign("min-compatibility-version", false, &[""]),
-    Foreign("allow-metric-labels", false, &[""]),
-    Foreign("allow-metric-labels-manifest", false, &[""]),
-    Foreign("disabled-metrics", false, &[""]),
-    Foreign("show-hidden-metrics-for-version", false, &[""]),
-    Foreign("log-flush-frequency", false, &["5s"]),
-    Foreign("log-json-info-buffer-size", false, &[""]),
-    Foreign("log-json-split-stream", true, &["false"]),
-    Foreign("log-text-info-buffer-size", false, &[""]),
-    Foreign("log-text-split-stream", true, &["false"]),
-    Foreign("logging-format", false, &["text", ""]),
-    Foreign("vmodule", false, &[""]),
 ];
