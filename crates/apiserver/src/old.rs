@@ -99,6 +99,12 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_served_fairly_whatever_is_asked() {
+        assert!(check("--enable-priority-and-fairness").is_ok());
+        assert!(check("--enable-priority-and-fairness=false").err().unwrap().contains("does not do that"));
+    }
+
+    #[test]
     fn flags_nobody_has_are_unknown() {
         assert_eq!(check("--x").err().unwrap(), "unknown flag: --x");
         assert!(check("--oidc-issuer-url=https://x").err().unwrap().contains("does not do that"));

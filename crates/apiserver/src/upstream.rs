@@ -55,7 +55,7 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("audit-webhook-truncate-max-event-size", false, &["102400"]),
     Foreign("audit-webhook-version", false, &["audit.k8s.io/v1", ""]),
     Foreign("debug-socket-path", false, &[""]),
-    Foreign("enable-priority-and-fairness", true, &["false"]),
+    Foreign("enable-priority-and-fairness", true, &["true"]),
     Foreign("authentication-config", false, &[""]),
     Foreign("authentication-token-webhook-cache-ttl", false, &["2m0s"]),
     Foreign("authentication-token-webhook-config-file", false, &[""]),
