@@ -8,6 +8,7 @@ const NODE: &[(&str, &str)] = &[
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("nft", "nftables"),
+    ("conntrack", "conntrack"),
     ("ip", "iproute2"),
     ("mount", "mount"),
 ];
