@@ -14,15 +14,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     packages::node()?;
     packages::install(&[("wget", "wget"), ("unshare", "util-linux")])?;
     let kubectl = suite::kubectl()?;
-    sh::step("building keelson");
-    let release = args.iter().any(|a| a == "--release");
-    let mut build = sh::cargo();
-    build.args(["build", "--quiet", "-p", "keelson"]);
-    if release {
-        build.arg("--release");
-    }
-    sh::run(&mut build)?;
-    let exe = sh::target_dir().join(if release { "release/keelson" } else { "debug/keelson" });
+    let exe = sh::keelson(args.iter().any(|a| a == "--release"))?;
     match sh::flag(args, "--nodes").unwrap_or("1") {
         "1" => {}
         "2" => return two(args, kubectl.display().to_string(), &exe),

@@ -49,9 +49,9 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "guide",
-        &["--keep", "--exe=", "--images="],
+        &["--keep", "--images="],
         "the installation guide to the letter, on three machines with systemd
-               [simple|with-ca] [--keep] [--exe FILE: a keelson that is built already] [--images DIR: of `xtask images`]",
+               [simple|with-ca] [--keep] [--images DIR: of `xtask images`]",
         guide::run,
     ),
     (
@@ -102,6 +102,7 @@ fn main() -> ExitCode {
         for (n, _, what, _) in COMMANDS {
             eprintln!("  {n:12} {what}");
         }
+        eprintln!("\nKEELSON_EXE=FILE: try that program, in place of one built from the checkout.");
         return if matches!(name, "" | "help" | "--help" | "-h") {
             ExitCode::SUCCESS
         } else {

@@ -20,6 +20,22 @@ pub fn cargo() -> Command {
     c
 }
 
+/// The program: the one `KEELSON_EXE` names, else built from the checkout.
+pub fn keelson(release: bool) -> Result<PathBuf, String> {
+    if let Some(exe) = std::env::var_os("KEELSON_EXE") {
+        step(&format!("taking {} (KEELSON_EXE) in place of a build", exe.to_string_lossy()));
+        return Ok(PathBuf::from(exe));
+    }
+    step("building keelson (the first time takes some minutes)");
+    let mut c = cargo();
+    c.args(["build", "-p", "keelson"]);
+    if release {
+        c.arg("--release");
+    }
+    run(&mut c)?;
+    Ok(target_dir().join(if release { "release/keelson" } else { "debug/keelson" }))
+}
+
 /// Prints what is being done.
 pub fn step(what: &str) {
     eprintln!("\x1b[1m==>\x1b[0m {what}");

@@ -167,7 +167,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     sh::run(
         Command::new("python3").arg(sh::root().join("e2e/images.py")).arg(&images).stdout(Stdio::null()),
     )?;
-    let exe = if args.iter().any(|a| a == "--debug") { debug_build()? } else { up::build()? };
+    let exe = sh::keelson(!args.iter().any(|a| a == "--debug"))?;
     let mut hosts = Hosts::up(&["n1", "n2"])?;
     hosts.keep = args.iter().any(|a| a == "--keep");
     let data = &hosts::path("n1", "/var/lib/keelson");
@@ -232,11 +232,6 @@ fn escape(text: &str) -> String {
         s.push(c);
         s
     })
-}
-
-fn debug_build() -> Result<PathBuf, String> {
-    sh::run(sh::cargo().args(["build", "-p", "keelson"]))?;
-    Ok(sh::target_dir().join("debug/keelson"))
 }
 
 fn link_images(from: &Path, to: &Path) -> Result<(), String> {

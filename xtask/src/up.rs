@@ -15,20 +15,13 @@ fn data_dir(args: &[String]) -> PathBuf {
     PathBuf::from(sh::flag(args, "--data-dir").unwrap_or(DATA_DIR))
 }
 
-/// The release binary, built.
-pub fn build() -> Result<PathBuf, String> {
-    sh::run(sh::cargo().args(["build", "--release", "-p", "keelson"]))?;
-    Ok(sh::target_dir().join("release/keelson"))
-}
-
 pub fn up(args: &[String]) -> Result<(), String> {
     if !sh::is_root() {
         return Err("containers need root: run `sudo -E env PATH=$PATH cargo xtask up`".to_owned());
     }
     let dir = data_dir(args);
     packages::node()?;
-    sh::step("building keelson (the first time takes some minutes)");
-    let exe = build()?;
+    let exe = sh::keelson(true)?;
     sh::step("building the demo and pause images");
     images::build(&dir.join("images"))?;
     if let Some(pid) = running(&dir) {

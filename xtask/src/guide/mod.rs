@@ -4,7 +4,7 @@
 mod steps;
 
 use crate::{images, packages, sh, suite};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use steps::Step;
@@ -44,14 +44,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     };
     packages::install(&[("debootstrap", "debootstrap"), ("unshare", "util-linux"), ("strip", "binutils")])?;
     let kubectl = suite::kubectl()?;
-    let exe = match sh::flag(args, "--exe") {
-        Some(exe) => PathBuf::from(exe),
-        None => {
-            sh::step("building keelson");
-            sh::run(sh::cargo().args(["build", "--quiet", "-p", "keelson"]))?;
-            sh::target_dir().join("debug/keelson")
-        }
-    };
+    let exe = sh::keelson(false)?;
     let work = std::env::temp_dir().join(format!("keelson-guide-{}", std::process::id()));
     let done = prepare(&work, &exe, sh::flag(args, "--images"), &kubectl, args.iter().any(|a| a == "--keep"))
         .and_then(|mut m| {
