@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 const VERSION: &str = "1.37.2";
 const ETCD: &str = "v3.7.3";
+const COREDNS: &str = "v1.14.6";
 
 /// Where built binaries and images are kept between runs, outside the checkout.
 pub fn cache() -> PathBuf {
@@ -72,7 +73,7 @@ fn module(go: &Path) -> Result<PathBuf, String> {
     }
     text.push_str(")\n");
     std::fs::write(dir.join("go.mod"), text).map_err(|e| e.to_string())?;
-    let tools = "//go:build tools\npackage suite\nimport (\n_ \"k8s.io/kubernetes/test/e2e\"\n_ \"github.com/onsi/ginkgo/v2/ginkgo\"\n_ \"k8s.io/kubernetes/cmd/kubectl\"\n_ \"k8s.io/kubernetes/cmd/kube-apiserver\"\n_ \"k8s.io/kubernetes/cmd/kube-controller-manager\"\n_ \"k8s.io/kubernetes/cmd/kube-scheduler\"\n)\n";
+    let tools = "//go:build tools\npackage suite\nimport (\n_ \"k8s.io/kubernetes/test/e2e\"\n_ \"github.com/onsi/ginkgo/v2/ginkgo\"\n_ \"k8s.io/kubernetes/cmd/kubectl\"\n_ \"k8s.io/kubernetes/cmd/kube-apiserver\"\n_ \"k8s.io/kubernetes/cmd/kube-controller-manager\"\n_ \"k8s.io/kubernetes/cmd/kube-scheduler\"\n_ \"k8s.io/kubernetes/cmd/kubelet\"\n_ \"k8s.io/kubernetes/cmd/kube-proxy\"\n)\n";
     std::fs::write(dir.join("tools.go"), tools).map_err(|e| e.to_string())?;
     let _ =
         sh::output(Command::new(go).current_dir(&dir).env("GOFLAGS", "-mod=mod").args(["mod", "tidy", "-e"]));
@@ -97,33 +98,38 @@ fn build(name: &str, args: &[&str]) -> Result<PathBuf, String> {
         .env("CGO_ENABLED", "0")
         .args(verb.split(' '))
         .args(["-ldflags", &ld, "-o"]);
-    sh::run(c.arg(&exe).args(rest))?;
+    let new = exe.with_extension("new");
+    sh::run(c.arg(&new).args(rest))?;
+    std::fs::rename(&new, &exe).map_err(|e| e.to_string())?;
     Ok(exe)
 }
-
-/// What upstream's clusters run, built beside the suite.
-const PEERS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// Where a built binary of upstream's lies.
 pub fn bin(name: &str) -> PathBuf {
     cache().join("bin").join(name)
 }
 
-/// Upstream's control plane and its etcd, for the benchmarks: built from their Go modules once.
-pub fn peers() -> Result<(), String> {
-    for c in PEERS {
-        build(c, &["build", &format!("k8s.io/kubernetes/cmd/{c}")])?;
+/// A component of upstream's, or what it runs with (etcd, etcdctl, coredns): built from its Go module once.
+pub fn peer(name: &str) -> Result<PathBuf, String> {
+    match name {
+        "etcd" => alone(name, "go.etcd.io/etcd/server/v3", ETCD),
+        "etcdctl" => alone(name, "go.etcd.io/etcd/etcdctl/v3", ETCD),
+        "coredns" => alone(name, "github.com/coredns/coredns", COREDNS),
+        _ => build(name, &["build", &format!("k8s.io/kubernetes/cmd/{name}")]),
     }
-    let exe = bin("etcd");
+}
+
+/// Builds the program of a module that is not part of Kubernetes.
+fn alone(name: &str, module: &str, version: &str) -> Result<PathBuf, String> {
+    let exe = bin(name);
     if exe.is_file() {
-        return Ok(());
+        return Ok(exe);
     }
-    sh::step("building upstream's etcd from its Go module (once)");
-    let (go, dir) = (go()?, cache().join("mod-etcd"));
+    sh::step(&format!("building upstream's {name} {version} from its Go module (once)"));
+    let (go, dir) = (go()?, cache().join(format!("mod-{name}")));
     std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
-    let module = "go.etcd.io/etcd/server/v3";
     let files = [
-        ("go.mod", format!("module peer\ngo 1.26\nrequire {module} {ETCD}\n")),
+        ("go.mod", format!("module peer\ngo 1.26\nrequire {module} {version}\n")),
         ("tools.go", format!("//go:build tools\npackage peer\nimport _ \"{module}\"\n")),
     ];
     for (name, text) in files {
@@ -135,7 +141,10 @@ pub fn peers() -> Result<(), String> {
         c
     };
     let _ = sh::output(&mut cmd(&["mod", "tidy", "-e"]));
-    sh::run(cmd(&["build", "-ldflags", "-s -w", "-o"]).arg(&exe).arg(module))
+    let new = exe.with_extension("new");
+    sh::run(cmd(&["build", "-ldflags", "-s -w", "-o"]).arg(&new).arg(module))?;
+    std::fs::rename(&new, &exe).map_err(|e| e.to_string())?;
+    Ok(exe)
 }
 
 /// Stock kubectl, built from its Go module.

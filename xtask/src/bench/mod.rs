@@ -74,14 +74,22 @@ pub fn run(args: &[String]) -> Result<(), String> {
         let all: Vec<&str> = ROWS.iter().map(|(n, ..)| *n).collect();
         return Err(format!("there is no row {n}: {}", all.join(", ")));
     }
-    if !has("--no-build") {
-        sh::step("building keelson and the load client (release)");
-        sh::run(sh::cargo().args(["build", "--release", "-p", "keelson", "-p", "loadgen"]))?;
+    for c in ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"] {
+        suite::peer(c)?;
     }
-    suite::peers()?;
+    let no_build = has("--no-build");
     let release = sh::target_dir().join("release");
+    let exe = if no_build && std::env::var_os("KEELSON_EXE").is_none() {
+        release.join("keelson")
+    } else {
+        sh::keelson(true)?
+    };
+    if !no_build {
+        sh::step("building the load client (release)");
+        sh::run(sh::cargo().args(["build", "--release", "-p", "loadgen"]))?;
+    }
     let bench = Bench {
-        exe: release.join("keelson"),
+        exe,
         loadgen: release.join("loadgen"),
         repeats: repeats.parse().ok().filter(|n| *n > 0).ok_or("--repeats: a number from 1")?,
         quick: has("--quick"),
