@@ -56,9 +56,15 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "conformance",
-        &["--keep", "--debug", "--serial", "--bless", "--sample", "--procs=", "--skip="],
-        "a part of upstream's suite on two test hosts, against the known-passing list
-               [FOCUS] [--serial] [--sample: the fast part that CI runs] [--procs N] [--skip RE] [--bless] [--keep] [--debug]",
+        &[
+            "--keep", "--debug", "--serial", "--bless", "--sample", "--procs=", "--skip=", "--focus=", "--timeout=",
+            "--subject=", "--swap=",
+        ],
+        "upstream's suite on two test hosts, against the known-passing list
+               [FOCUS] [--serial] [--sample: the fast part that CI runs] [--procs N] [--skip RE] [--timeout MINUTES]
+               [--subject ours|alone|upstream: whose cluster; alone is ours, a process for each component]
+               [--swap COMPONENT=ours: upstream's cluster with that part ours; COMPONENT=upstream: ours with it theirs]
+               [--bless] [--keep] [--debug]",
         suite::run,
     ),
     (
