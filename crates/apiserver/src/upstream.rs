@@ -82,7 +82,8 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("coordinated-leadership-lease-duration", false, &["15s"]),
     Foreign("coordinated-leadership-renew-deadline", false, &["10s"]),
     Foreign("coordinated-leadership-retry-period", false, &["2s"]),
-    Foreign("enable-aggregator-routing", true, &["false"]),
+    // Endpoints are reached without the address of their Service, as `true` asks.
+    Foreign("enable-aggregator-routing", true, &["true", "false"]),
     Foreign("enable-logs-handler", true, &["false"]),
     Foreign("endpoint-reconciler-type", false, &["lease", ""]),
     Foreign("kubelet-timeout", false, &["5s"]),

@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{Notify, watch};
 
+/// How long the API server has to say what labels the node has; the pods that come after wait for it.
+const READ_NODE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Why a pod must end although nobody deleted it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Eviction {
@@ -126,6 +129,26 @@ impl Kubelet {
     pub fn wake(&self, uid: &str) {
         if let Some(e) = self.entry(uid) {
             e.wake.notify_one();
+        }
+    }
+
+    /// The node may have been labelled since its status was last reported: a new pod that its labels, as known here, would
+    /// refuse has them read anew before it is judged.
+    pub async fn know_labels(&self, pod: &Pod) {
+        let known = self.node_labels.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = known.is_some_and(|l| !admit::selects(pod, &l));
+        if !refused || helpers::is_terminal(helpers::phase(pod)) || self.entry(uid(pod)).is_some() {
+            return;
+        }
+        let read = self.client.get::<k8s_openapi::api::core::v1::Node>(None, &self.cfg.node_name);
+        match tokio::time::timeout(READ_NODE, read).await {
+            Ok(Ok(node)) => {
+                *self.node_labels.write().unwrap_or_else(PoisonError::into_inner) = node.metadata.labels;
+            }
+            Ok(Err(e)) => {
+                tracing::warn!(error = %e, "the node's labels cannot be read, judging by those known")
+            }
+            Err(_) => tracing::warn!("reading the node's labels takes too long, judging by those known"),
         }
     }
 

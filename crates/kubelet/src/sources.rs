@@ -20,6 +20,7 @@ pub async fn pods(k: Arc<Kubelet>) {
     let mut first: Vec<Pod> = informer.list();
     first.sort_by(|a, b| a.metadata.creation_timestamp.cmp(&b.metadata.creation_timestamp));
     for p in first {
+        k.know_labels(&p).await;
         k.apply(Arc::new(p));
     }
     k.rt.ready.set("kubelet-pods", Ok(()));
@@ -32,16 +33,16 @@ pub async fn pods(k: Arc<Kubelet>) {
         }
         tokio::select! {
             () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
-            e = sub.next() => one(&k, &e),
+            e = sub.next() => one(&k, &e).await,
             () = k.rt.stopping() => return,
         }
     }
     loop {
-        tokio::select! { e = sub.next() => one(&k, &e), () = k.rt.stopping() => return }
+        tokio::select! { e = sub.next() => one(&k, &e).await, () = k.rt.stopping() => return }
     }
 }
 
-fn one(k: &Arc<Kubelet>, e: &Event) {
+async fn one(k: &Arc<Kubelet>, e: &Event) {
     let pod: Pod = match e.object().decode() {
         Ok(p) => p,
         Err(err) => {
@@ -50,7 +51,10 @@ fn one(k: &Arc<Kubelet>, e: &Event) {
         }
     };
     match e {
-        Event::Added(_) | Event::Updated { .. } => k.apply(Arc::new(pod)),
+        Event::Added(_) | Event::Updated { .. } => {
+            k.know_labels(&pod).await;
+            k.apply(Arc::new(pod));
+        }
         Event::Deleted(_) => k.gone(&pod),
     }
 }

@@ -185,7 +185,6 @@ impl Alone<'_> {
                 "--requestheader-username-headers=X-Remote-User",
                 &format!("--proxy-client-cert-file={}", p("front-proxy.crt")),
                 &format!("--proxy-client-key-file={}", p("front-proxy.key")),
-                "--enable-aggregator-routing=true",
             ],
         )?;
         self.wait("the API server to be ready", 90, || self.kubectl(&["get", "--raw", "/readyz"]).is_ok())?;

@@ -61,9 +61,13 @@ pub async fn run(ctx: Ctx) {
     wake::forward(&rt, me.pods.raw(), &queue, move |e| {
         wake::owners(&sets, e, |s| selector(Some(&s.spec.selector)).ok())
     });
-    let sets = me.sets.clone();
+    let it = me.clone();
     wake::forward(&rt, me.revisions.raw(), &queue, move |e| {
-        wake::owners(&sets, e, |s| selector(Some(&s.spec.selector)).ok())
+        let mut keys = wake::owners(&it.sets, e, |s| selector(Some(&s.spec.selector)).ok());
+        if revision_of_another_hand(e) {
+            keys.retain(|k| it.written_revisions.awaits(k));
+        }
+        keys
     });
     let sets = me.sets.clone();
     wake::forward(&rt, me.nodes.raw(), &queue, move |e| {
@@ -78,6 +82,13 @@ pub async fn run(ctx: Ctx) {
         async move { me.sync(key).await }
     });
     rt.stopping().await;
+}
+
+/// Whether a revision came up that has its owner: nothing to do but when it is the one that was waited for. Looking at
+/// once would take a user's copy of the current revision for a double, and delete the older of the two (upstream
+/// `addHistory` looks at orphans only).
+fn revision_of_another_hand(e: &Event) -> bool {
+    matches!(e, Event::Added(r) if r.controller().is_some())
 }
 
 /// Whether a change of a node may change where daemons run.

@@ -154,6 +154,21 @@ async fn follows_nodes_and_templates() {
         c.api.objects("apps", "controllerrevisions").iter().map(|r| r["revision"].clone()).collect();
     revisions.sort_by_key(|v| v.as_i64());
     assert_eq!(revisions, [2, 3], "history is cut");
+    // A user's copy of the current revision is left alone until there is something to do.
+    let current = || {
+        let all = c.api.objects("apps", "controllerrevisions");
+        all.into_iter().find(|r| r["revision"] == 3).unwrap()
+    };
+    let mut copy = current();
+    copy["metadata"] = json!({"name": "copy", "namespace": "ns", "uid": "copied",
+        "labels": {"app": "d", "controller-revision-hash": "copy"},
+        "ownerReferences": current()["metadata"]["ownerReferences"]});
+    copy["revision"] = json!(4);
+    c.api.seed("controllerrevisions", copy);
+    c.settle().await;
+    assert_eq!(c.api.objects("apps", "controllerrevisions").len(), 3, "both are there");
+    c.api.remove("apps", "controllerrevisions", "ns", "copy");
+    c.settle().await;
     // Back: the old revision is the newest again.
     let t = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "2"}]}}}});
     c.patch("apps", "daemonsets", "ns", "d", t);

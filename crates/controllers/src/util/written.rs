@@ -53,6 +53,10 @@ impl Written {
             all
         })
     }
+    /// Whether something was written for the owner that no look at the cache has shown yet.
+    pub fn awaits(&self, owner: &Key) -> bool {
+        self.with(|m| m.contains_key(owner))
+    }
     pub fn forget(&self, owner: &Key) {
         self.with(|m| m.remove(owner));
     }

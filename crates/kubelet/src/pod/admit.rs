@@ -48,6 +48,11 @@ pub fn is_critical(p: &Pod) -> bool {
     is_static(p) || is_mirror(p) || spec(p).priority.is_some_and(|x| x >= 2_000_000_000)
 }
 
+/// Whether a pod's node selector takes a node of these labels.
+pub fn selects(pod: &Pod, labels: &BTreeMap<String, String>) -> bool {
+    spec(pod).node_selector.iter().flatten().all(|(k, v)| labels.get(k) == Some(v))
+}
+
 /// `others` are the pods that are admitted here and not over.
 pub fn admit(pod: &Pod, others: &[std::sync::Arc<Pod>], node: &Node<'_>) -> Result<(), Rejection> {
     let s = spec(pod);
@@ -62,8 +67,7 @@ pub fn admit(pod: &Pod, others: &[std::sync::Arc<Pod>], node: &Node<'_>) -> Resu
         return Ok(());
     }
     if let Some(labels) = node.labels {
-        let miss = s.node_selector.iter().flatten().any(|(k, v)| labels.get(k) != Some(v));
-        if miss {
+        if !selects(pod, labels) {
             return no(
                 "NodeAffinity",
                 "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
@@ -188,6 +192,22 @@ mod tests {
             Err(r) => format!("{}: {}", r.reason, r.message),
         };
         assert_eq!(got, want, "{spec}");
+    }
+
+    #[test]
+    fn node_selectors() {
+        let labels = BTreeMap::from([("color".to_owned(), "blue".to_owned())]);
+        for (selector, want) in [
+            (json!({}), true),
+            (json!({"color": "blue"}), true),
+            (json!({"color": "green"}), false),
+            (json!({"color": "blue", "size": "1"}), false),
+        ] {
+            let p = pod(json!({"containers": [], "nodeSelector": selector}));
+            assert_eq!(selects(&p, &labels), want, "{selector}");
+            let node = Node { allocatable: None, labels: Some(&labels), unsafe_sysctls: &[], max_pods: 9 };
+            assert_eq!(admit(&p, &[], &node).is_ok(), want, "{selector}");
+        }
     }
 
     #[test]
