@@ -3,6 +3,7 @@
 mod bench;
 mod dashboard;
 mod e2e;
+mod faults;
 mod guide;
 mod hosts;
 mod images;
@@ -74,6 +75,13 @@ const COMMANDS: &[Command] = &[
                [ROW...] [--quick] [--large: 50,000 pods, 5,000 nodes] [--repeats N] [--write: docs/benchmarks.md]
                [--no-build: what lies in target/release]",
         bench::run,
+    ),
+    (
+        "faults",
+        &["--seed=", "--subject=", "--quick", "--write"],
+        "what the store and a cluster bear: kills, power cuts, bad and full disks, clocks, partitions
+               [CASE...] [--seed N] [--subject ours|etcd] [--quick: under a minute, the store alone] [--write: docs/faults.md]",
+        faults::run,
     ),
 ];
 

@@ -67,7 +67,7 @@ impl pb::lease_server::Lease for Lease {
         let mut out =
             pb::LeaseTimeToLiveResponse { header: self.0.header(), id: r.id, ttl: -1, ..Default::default() };
         if let Some(l) = state.lease(r.id) {
-            let left = l.deadline.saturating_sub(self.0.rt.clock.unix_nanos() / 1_000_000);
+            let left = l.deadline.saturating_sub(self.0.rt.clock.steady_nanos() / 1_000_000);
             if left > 0 {
                 out.ttl = left / 1000;
                 out.granted_ttl = l.ttl;

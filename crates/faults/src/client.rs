@@ -37,7 +37,8 @@ pub fn bytes_of(id: u64) -> Bytes {
 }
 
 fn value_of(b: &[u8]) -> Value {
-    let id = b.get(..16).and_then(|t| std::str::from_utf8(t).ok()).and_then(|t| u64::from_str_radix(t, 16).ok());
+    let id =
+        b.get(..16).and_then(|t| std::str::from_utf8(t).ok()).and_then(|t| u64::from_str_radix(t, 16).ok());
     match id {
         Some(id) if bytes_of(id) == b => Value::Of(id),
         _ => Value::Torn,
@@ -139,7 +140,10 @@ impl Client {
         pb::kv_client::KvClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE)
     }
 
-    async fn within<T>(&self, f: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Result<T, Status> {
+    async fn within<T>(
+        &self,
+        f: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Status> {
         match tokio::time::timeout(self.log.wait(), f).await {
             Ok(r) => r.map(tonic::Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded("no answer in time")),
@@ -173,7 +177,8 @@ impl Client {
     ) -> Outcome {
         let part = |c: &Change| pb::RequestOp {
             request: Some(if c.puts {
-                let put = pb::PutRequest { key: raw(&c.key), value: bytes_of(id), lease, ..Default::default() };
+                let put =
+                    pb::PutRequest { key: raw(&c.key), value: bytes_of(id), lease, ..Default::default() };
                 Part::RequestPut(put)
             } else {
                 Part::RequestDeleteRange(pb::DeleteRangeRequest { key: raw(&c.key), ..Default::default() })
@@ -199,7 +204,8 @@ impl Client {
         let answer = match ask.success.first().and_then(|o| o.request.clone()) {
             // The simple calls are a path of their own.
             Some(Part::RequestPut(p)) if alone => self.within(self.kv().put(p)).await.map(|r| {
-                let part = pb::ResponseOp { response: Some(PartAnswer::ResponsePut(pb::PutResponse::default())) };
+                let part =
+                    pb::ResponseOp { response: Some(PartAnswer::ResponsePut(pb::PutResponse::default())) };
                 pb::TxnResponse { header: r.header, succeeded: true, responses: vec![part] }
             }),
             Some(Part::RequestDeleteRange(d)) if alone => {

@@ -62,7 +62,11 @@ impl Image {
         let size = i64::try_from(free.saturating_sub(but)).map_err(|e| e.to_string())?;
         // SAFETY: a plain call.
         let e = unsafe { libc::posix_fallocate(f.as_raw_fd(), 0, size) };
-        if e == 0 { Ok(()) } else { Err(format!("filling the disk: {}", std::io::Error::from_raw_os_error(e))) }
+        if e == 0 {
+            Ok(())
+        } else {
+            Err(format!("filling the disk: {}", std::io::Error::from_raw_os_error(e)))
+        }
     }
 
     pub fn make_room(&self) -> Result<(), String> {

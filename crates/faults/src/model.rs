@@ -288,7 +288,11 @@ fn written(h: &History, past: &Past<'_>, known: &Known, out: &mut Vec<Violation>
             continue;
         };
         let Some(o) = by_id.get(&id) else {
-            bad(out, Kind::Phantom, format!("{key} was written at {r} by operation {id:x}, which there is not"));
+            bad(
+                out,
+                Kind::Phantom,
+                format!("{key} was written at {r} by operation {id:x}, which there is not"),
+            );
             continue;
         };
         if let Some(before) = seen.insert((id, key), r) {

@@ -240,7 +240,10 @@ impl Run {
         let mut violations = std::mem::take(&mut self.violations);
         violations.extend(model::check(&h));
         // The present, by a range, is where the log leads.
-        let (_, now) = Client::new(self.subject.port, &self.recorder)?.range(&Span::all(), head).await.map_err(|e| e.to_string())?;
+        let (_, now) = Client::new(self.subject.port, &self.recorder)?
+            .range(&Span::all(), head)
+            .await
+            .map_err(|e| e.to_string())?;
         violations.extend(model::present(&h, head, &now));
         let told = h.streams.iter().map(|s| s.items.len()).sum();
         let acknowledged = h.ops.iter().filter(|o| matches!(o.outcome, Outcome::Done(_))).count();
@@ -310,4 +313,3 @@ pub struct Verdict {
     pub told: usize,
     pub violations: Vec<Violation>,
 }
-

@@ -53,7 +53,13 @@ fn free_port() -> Result<u16, String> {
 
 impl Subject {
     /// Not started yet. Its data goes into `dir/data`, its log beside that unless elsewhere is said.
-    pub fn new(program: &Program, data: &Path, log: &Path, flags: &[&str], traps: Traps) -> Result<Self, String> {
+    pub fn new(
+        program: &Program,
+        data: &Path,
+        log: &Path,
+        flags: &[&str],
+        traps: Traps,
+    ) -> Result<Self, String> {
         Ok(Self {
             program: program.clone(),
             data: data.to_owned(),
@@ -71,7 +77,8 @@ impl Subject {
 
     fn command(&self) -> Result<Command, String> {
         let mut c = Command::new(&self.program.exe);
-        let (at, peer) = (format!("http://127.0.0.1:{}", self.port), format!("http://127.0.0.1:{}", self.peer));
+        let (at, peer) =
+            (format!("http://127.0.0.1:{}", self.port), format!("http://127.0.0.1:{}", self.peer));
         if self.program.who == Who::Ours {
             c.arg("etcd");
         } else {
@@ -113,7 +120,10 @@ impl Subject {
                 return Err(format!("it ended when it was started; its log ends:\n{}", self.log_end()));
             }
             if Instant::now() > end {
-                return Err(format!("it does not answer a minute after its start; its log ends:\n{}", self.log_end()));
+                return Err(format!(
+                    "it does not answer a minute after its start; its log ends:\n{}",
+                    self.log_end()
+                ));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -58,7 +58,7 @@ impl Leases {
     }
 }
 
-fn deadline(ttl: i64, now: Millis) -> Millis {
+pub(crate) fn deadline(ttl: i64, now: Millis) -> Millis {
     now.saturating_add(ttl.saturating_mul(1000))
 }
 

@@ -29,8 +29,9 @@ impl Loader {
         Self { state, last: Place { revision: 1, sub: u32::MAX }, events: Vec::new(), garbage: Vec::new() }
     }
 
-    pub fn lease(&mut self, id: i64, ttl: i64, deadline: Millis) {
-        self.state.leases.insert(id, ttl, deadline);
+    /// A lease with its whole time from `now` on.
+    pub fn lease(&mut self, id: i64, ttl: i64, now: Millis) {
+        self.state.leases.insert(id, ttl, crate::lease::deadline(ttl, now));
     }
 
     pub fn row(&mut self, record: Record) -> Result<(), Bad> {

@@ -74,7 +74,7 @@ pub fn restore(from: &Path, db: &Path) -> Result<(), Error> {
     };
     copy().map_err(|e| fail(&e))?;
     // All of it is read, so that a bad backup replaces nothing.
-    match Disk::open(&part, true) {
+    match Disk::open(&part, true, 0) {
         Ok(found) => found.disk.close(),
         Err(e) => {
             for s in ["", "-wal", "-shm"] {

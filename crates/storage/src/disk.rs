@@ -7,7 +7,7 @@
 use crate::Error;
 use crate::crc::crc32;
 use bytes::Bytes;
-use mvcc::{Event, Loader, Place, Record, Revision, State};
+use mvcc::{Event, Loader, Millis, Place, Record, Revision, State};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use std::fs::{DirBuilder, OpenOptions};
@@ -86,8 +86,8 @@ pub struct Found {
 
 impl Disk {
     /// Opens or makes the database and reads it. `path` must be locked by the caller. Nothing is written to a file
-    /// that turns out to be damaged or another program's.
-    pub fn open(path: &Path, durable: bool) -> Result<Found, Error> {
+    /// that turns out to be damaged or another program's. From `now` on leases have their whole time again.
+    pub fn open(path: &Path, durable: bool, now: Millis) -> Result<Found, Error> {
         let fail = |e: rusqlite::Error| open_error(path, &e);
         let io = |e: std::io::Error| Error::Io(format!("cannot open the database {}: {e}", path.display()));
         let fresh = match std::fs::metadata(path) {
@@ -137,7 +137,7 @@ impl Disk {
                 path.display()
             )));
         }
-        let (state, garbage) = load(&conn, path)?;
+        let (state, garbage) = load(&conn, path, now)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
         number_or_text(&conn, "PRAGMA journal_mode = WAL").map_err(fail)?;
         let sync = if durable { "FULL" } else { "OFF" };
@@ -277,17 +277,19 @@ fn damaged(path: &dyn std::fmt::Display, why: &str) -> String {
     )
 }
 
-fn load(c: &Connection, path: &Path) -> Result<(State, Vec<Place>), Error> {
+fn load(c: &Connection, path: &Path, now: Millis) -> Result<(State, Vec<Place>), Error> {
     let fail = |e: rusqlite::Error| open_error(path, &e);
     let bad = |why: String| Error::Io(damaged(&path.display(), &why));
     let floor: i64 =
         c.query_row("SELECT value FROM meta WHERE key = 'floor'", [], |r| r.get(0)).map_err(fail)?;
     let mut l = Loader::new(floor);
-    let mut q = c.prepare("SELECT id, ttl, deadline FROM lease").map_err(fail)?;
+    let mut q = c.prepare("SELECT id, ttl FROM lease").map_err(fail)?;
     let mut rows = q.query([]).map_err(fail)?;
     while let Some(r) = rows.next().map_err(fail)? {
         let get = |i| r.get::<_, i64>(i).map_err(fail);
-        l.lease(get(0)?, get(1)?, get(2)?);
+        // As etcd does it: nobody could renew a lease while the store was away, and how long that was is told only by a
+        // clock that may have been set meanwhile. What was kept of the deadline is for older versions of this program.
+        l.lease(get(0)?, get(1)?, now);
     }
     let sql = "SELECT id, key, value, created, version, lease, crc FROM log ORDER BY id";
     let mut q = c.prepare(sql).map_err(fail)?;

@@ -90,10 +90,11 @@ impl Embedded {
     /// stops; writes are served until the store is closed or dropped.
     pub async fn open(path: &Path, options: Options, rt: Runtime) -> Result<Arc<Self>, Error> {
         let (p, durable) = (path.to_owned(), options.durable);
+        let clock = rt.clock.clone();
         let opened = tokio::task::spawn_blocking(move || -> Result<_, Error> {
             disk::make_dir(&p)?;
             let lock = Lock::take(&p)?;
-            Ok((lock, Disk::open(&p, durable)?))
+            Ok((lock, Disk::open(&p, durable, clock.steady_nanos() / 1_000_000)?))
         });
         let (lock, found) =
             opened.await.map_err(|e| Error::Io(format!("opening {}: {e}", path.display())))??;

@@ -23,7 +23,7 @@ pub async fn leases(store: Weak<Embedded>, clock: Clock, mut next: watch::Receiv
             }
             continue;
         };
-        let now = clock.unix_nanos() / 1_000_000;
+        let now = clock.steady_nanos() / 1_000_000;
         let left = Duration::from_millis(u64::try_from(deadline.saturating_sub(now)).unwrap_or(0));
         tokio::select! {
             () = sleep(left.min(LONGEST)) => {}
@@ -38,8 +38,8 @@ pub async fn leases(store: Weak<Embedded>, clock: Clock, mut next: watch::Receiv
             continue;
         }
         let Some(s) = store.upgrade() else { return };
-        // The sleep says that the time is over, even if the wall clock was set back meanwhile.
-        let now = deadline.max(clock.unix_nanos() / 1_000_000);
+        // The sleep says that the time is over, whatever a clock says.
+        let now = deadline.max(clock.steady_nanos() / 1_000_000);
         match s.expire(now).await {
             Ok(_) => {}
             Err(Error::Closed) => return,

@@ -214,7 +214,7 @@ impl Writer {
     /// Carries out one batch.
     pub fn batch(&mut self, works: impl Iterator<Item = Work>) {
         let before = self.published.load_full();
-        let now = self.clock.unix_nanos() / 1_000_000;
+        let now = self.clock.steady_nanos() / 1_000_000;
         let mut draft = Draft {
             state: before.state.clone(),
             now,

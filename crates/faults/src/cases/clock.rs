@@ -32,13 +32,13 @@ pub async fn run(bed: &Bed) -> Result<Report, String> {
     run.watch("leased".into(), Span::under(LEASED), run.head() + 1, true);
     let c = run.client()?;
     let long = leased(&c, "long", 600).await?;
-    let short = |name: String| leased_of(&c, name);
     for round in 0..report.rounds {
         let mut r = run.rng(5);
         let policy = run.subject.injector.as_ref().map(|i| i.policy.clone()).ok_or("no injector")?;
-        let kept = short(format!("{round}/kept")).await?;
+        let kept = leased(&c, &format!("{round}/kept"), SHORT).await?;
+        // One ends, and is looked at, during each jump.
         for n in 0..5 {
-            short(format!("{round}/let-go-{n}")).await?;
+            leased(&c, &format!("{round}/let-go-{n}"), 2 + n % 4).await?;
         }
         let over = Arc::new(AtomicBool::new(false));
         let (keeper, o) = (run.client()?, over.clone());
@@ -51,14 +51,15 @@ pub async fn run(bed: &Bed) -> Result<Report, String> {
         });
         let load = run.load()?;
         for ahead in [HOUR, -HOUR, 0] {
-            tokio::time::sleep(Duration::from_millis(r.between(400, 1000))).await;
+            tokio::time::sleep(Duration::from_millis(r.between(800, 1800))).await;
             policy.ahead.store(ahead, Ordering::SeqCst);
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
         load.stop().await;
         let gone = format!("{LEASED}{round}/let-go-");
         let end = Instant::now() + Duration::from_secs(SHORT.unsigned_abs() + 9);
-        while Instant::now() < end && c.range(&Span::under(&gone), 0).await.is_ok_and(|(_, k)| !k.is_empty()) {
+        while Instant::now() < end && c.range(&Span::under(&gone), 0).await.is_ok_and(|(_, k)| !k.is_empty())
+        {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         over.store(true, Ordering::SeqCst);
@@ -71,12 +72,11 @@ pub async fn run(bed: &Bed) -> Result<Report, String> {
     run.restart().await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     if !c.renew(long).await.unwrap_or(false) {
-        report.blame(Kind::LeaseEarly, "a lease of ten minutes ended with a restart while the clock was an hour ahead");
+        report.blame(
+            Kind::LeaseEarly,
+            "a lease of ten minutes ended with a restart while the clock was an hour ahead",
+        );
     }
     report.add(run.judge().await?);
     Ok(report)
-}
-
-async fn leased_of(c: &Client, name: String) -> Result<i64, String> {
-    leased(c, &name, SHORT).await
 }

@@ -21,7 +21,9 @@ pub type Case = fn(&Bed) -> LocalBoxFuture<'_, Result<Report, String>>;
 
 pub const CASES: &[(&str, &str, Case)] = &[
     ("kill", "kill -9 under load, over and over", |b| Box::pin(kill::run(b))),
-    ("power", "power cut under load: the file system takes nothing more, and begins anew", |b| Box::pin(power::run(b))),
+    ("power", "power cut under load: the file system takes nothing more, and begins anew", |b| {
+        Box::pin(power::run(b))
+    }),
     ("io", "fsync and writes fail under load, then the power is cut", |b| Box::pin(io::run(b))),
     ("full", "the quota, and the disk, are full; then there is room again", |b| Box::pin(full::run(b))),
     ("slow", "each fsync takes 200 to 2000 ms", |b| Box::pin(slow::run(b))),

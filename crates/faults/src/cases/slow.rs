@@ -32,7 +32,9 @@ pub async fn run(bed: &Bed) -> Result<Report, String> {
         }
         let (median, longest) = run.reads_since(from);
         let writes = run.acknowledged_since(from);
-        report.note(format!("{writes} writes acknowledged meanwhile; a read took {median} ms, at most {longest} ms"));
+        report.note(format!(
+            "{writes} writes acknowledged meanwhile; a read took {median} ms, at most {longest} ms"
+        ));
         if !run.subject.alive() {
             died(bed, &mut report, "when the disk is slow", &run.subject.log_end());
             run.restart().await?;

@@ -63,10 +63,7 @@ fn ahead<'a>(due: &mut std::iter::Peekable<impl Iterator<Item = &'a Event> + Clo
 }
 
 fn same(a: &Event, b: &Event) -> bool {
-    a.gone == b.gone
-        && a.kv.key == b.kv.key
-        && a.kv.modified == b.kv.modified
-        && (a.gone || a.kv == b.kv)
+    a.gone == b.gone && a.kv.key == b.kv.key && a.kv.modified == b.kv.modified && (a.gone || a.kv == b.kv)
 }
 
 fn gap(s: &Stream, skipped: &[&Event], then: &str, out: &mut Vec<Violation>) {

@@ -65,14 +65,8 @@ fn good() -> History {
     // The lease ends long after its key was written.
     items[6].0 = 10_000;
     items.insert(4, (155, Item::Progress(5)));
-    let stream = Stream {
-        name: "w".into(),
-        keys: Span::under("/k/"),
-        from: 2,
-        items,
-        until: 8,
-        previous: false,
-    };
+    let stream =
+        Stream { name: "w".into(), keys: Span::under("/k/"), from: 2, items, until: 8, previous: false };
     let late = Stream { name: "late".into(), keys: Span::one("/k/c"), from: 4, ..stream.clone() };
     let late = Stream { items: vec![(200, Item::Event(events[3].clone()))], ..late };
     History {
@@ -140,11 +134,7 @@ const SPOILED: &[(&str, Spoil, Kind)] = &[
         |h| h.ops[4].outcome = Outcome::Found(3, vec![kv("/k/a", 2, 2, 3, 2)]),
         Kind::StaleRead,
     ),
-    (
-        "a watch told more than a later read knew",
-        |h| items(h)[7].0 = 105,
-        Kind::StaleRead,
-    ),
+    ("a watch told more than a later read knew", |h| items(h)[7].0 = 105, Kind::StaleRead),
     (
         "a range without one of its keys",
         |h| h.ops[4].outcome = Outcome::Found(4, vec![kv("/k/a", 2, 2, 3, 2)]),
@@ -155,19 +145,23 @@ const SPOILED: &[(&str, Spoil, Kind)] = &[
         |h| h.ops[4].outcome = Outcome::Found(4, vec![kv("/k/a", 1, 2, 2, 1), kv("/k/b", 3, 4, 4, 1)]),
         Kind::WrongRead,
     ),
-    ("a read at a revision that shows another", |h| h.ops[9].outcome = Outcome::Found(7, vec![]), Kind::WrongRead),
+    (
+        "a read at a revision that shows another",
+        |h| h.ops[9].outcome = Outcome::Found(7, vec![]),
+        Kind::WrongRead,
+    ),
     ("nothing to delete, and there was", |h| h.ops[10].outcome = Outcome::Nothing(5), Kind::WrongRead),
-    ("a comparison was false and was carried out", |h| h.ops[2] = write(3, "/k/b", Some(3), Outcome::Done(4)), Kind::WrongCompare),
+    (
+        "a comparison was false and was carried out",
+        |h| h.ops[2] = write(3, "/k/b", Some(3), Outcome::Done(4)),
+        Kind::WrongCompare,
+    ),
     (
         "a comparison was true and failed",
         |h| h.ops[3] = write(4, "/k/b", Some(4), Outcome::Conflict(4, Some(kv("/k/b", 3, 4, 4, 1)))),
         Kind::WrongCompare,
     ),
-    (
-        "a write came before what was over when it began",
-        |h| h.ops[1].start = 200,
-        Kind::OutOfOrder,
-    ),
+    ("a write came before what was over when it began", |h| h.ops[1].start = 200, Kind::OutOfOrder),
     ("a watch skipped an event", |h| drop(items(h).remove(2)), Kind::WatchGap),
     ("a watch skipped an event before progress", |h| drop(items(h).remove(3)), Kind::WatchGap),
     ("a watch skipped its first event", |h| drop(items(h).remove(0)), Kind::WatchGap),

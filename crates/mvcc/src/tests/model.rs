@@ -165,7 +165,7 @@ impl Disk {
     fn load(&self, s: &State) -> State {
         let mut l = Loader::new(s.floor());
         for lease in s.leases() {
-            l.lease(lease.id, lease.ttl, lease.deadline);
+            l.lease(lease.id, lease.ttl, lease.deadline - lease.ttl * 1000);
         }
         for r in self.0.values() {
             l.row(copy(r)).unwrap();

@@ -91,7 +91,7 @@ impl Storage for Embedded {
         Box::pin(async move {
             let share = (ttl / LEASE_SHARE_PART).clamp(0, LEASE_SHARE) * 1000;
             let want = |now: Millis| now.saturating_add(ttl.saturating_mul(1000));
-            let now = self.clock.unix_nanos() / 1_000_000;
+            let now = self.clock.steady_nanos() / 1_000_000;
             {
                 let mut shared = lock(&self.leases);
                 shared.retain(|l| l.deadline > now);
