@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 pub async fn run(args: &Args) -> Result<Value, String> {
-    let mut conn = Target::kubeconfig(args.text("kubeconfig")?)?.connect().await?;
+    let mut conn = Target::of(args)?.connect().await?;
     let media = Encoding::parse(args.or("encoding", "json"))?.media();
     let mode = args.or("mode", "whole");
     let query = match mode {

@@ -75,6 +75,13 @@ fn text(e: impl std::fmt::Display) -> String {
 }
 
 impl Target {
+    /// The server that `--kubeconfig` or `--url` names.
+    pub fn of(args: &crate::Args) -> Result<Self, String> {
+        match args.text("url") {
+            Ok(url) => Ok(Self::anonymous(url)),
+            Err(_) => Self::kubeconfig(args.text("kubeconfig")?),
+        }
+    }
     /// The server and the client certificate of a kubeconfig that holds them as data.
     pub fn kubeconfig(path: &str) -> Result<Self, String> {
         let all = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;

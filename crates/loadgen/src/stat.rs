@@ -1,14 +1,14 @@
 //! What a load cost: latencies here, CPU time and memory of the servers' processes.
 
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// User and system seconds of some processes, as the kernel counted them.
+/// User and system seconds of some processes, and of their children that ended, as the kernel counted them.
 pub fn cpu(pids: &[u32]) -> f64 {
     let ticks = |pid: &u32| {
         let s = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut f = s.rsplit_once(')')?.1.split_whitespace().skip(11);
-        Some(f.next()?.parse::<u64>().ok()? + f.next()?.parse::<u64>().ok()?)
+        let f = s.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
+        Some(f.filter_map(|t| t.parse::<u64>().ok()).sum::<u64>())
     };
     pids.iter().filter_map(ticks).sum::<u64>() as f64 / 100.0
 }
@@ -43,4 +43,9 @@ impl Span {
 
 pub fn micros(since: Instant) -> u32 {
     u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
+}
+
+/// Seconds by the clock of the machine.
+pub fn clock() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }

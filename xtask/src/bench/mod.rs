@@ -2,11 +2,16 @@
 //! (`crates/loadgen`) that knows neither. `--write` puts what was measured into docs/benchmarks.md.
 
 mod api;
+mod dns;
 mod idle;
 mod list;
 mod memory;
+mod pods;
+mod process;
+mod proxy;
 mod schedule;
 mod side;
+mod space;
 mod start;
 mod store;
 mod table;
@@ -16,7 +21,6 @@ use crate::{sh, suite};
 use serde_json::Value;
 use side::{Side, Who};
 use std::path::PathBuf;
-use std::process::Command;
 use table::Table;
 
 type Row = (&'static str, &'static str, fn(&Bench, &mut Table) -> Result<(), String>);
@@ -31,6 +35,9 @@ const ROWS: &[Row] = &[
     ("watch", "one change to many watchers", watch::run),
     ("store", "puts and ranges over the etcd API", store::run),
     ("schedule", "pods scheduled onto simulated nodes", schedule::run),
+    ("proxy", "Services: first sync, a change until packets follow it, connections a second", proxy::run),
+    ("dns", "cluster DNS: questions a second, their latency and CPU", dns::run),
+    ("pods", "pods with containers from create to Running", pods::run),
 ];
 
 pub struct Bench {
@@ -53,7 +60,11 @@ impl Bench {
     }
     /// Runs the load client; answers what it measured.
     fn load(&self, command: &str, args: &[(&str, &str)]) -> Result<Value, String> {
-        let mut c = Command::new(&self.loadgen);
+        self.load_in(None, command, args)
+    }
+    /// The same in a network namespace.
+    fn load_in(&self, space: Option<&str>, command: &str, args: &[(&str, &str)]) -> Result<Value, String> {
+        let mut c = space::in_space(space, &self.loadgen);
         c.arg(command);
         for (name, value) in args {
             c.arg(format!("--{name}")).arg(value);

@@ -1,10 +1,12 @@
 //! A control plane under measurement: ours, or upstream's etcd, API server, controller manager and scheduler.
 
 use super::Bench;
+use super::process::{self, Process, now};
+use super::space::in_space;
 use crate::{sh, suite};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,39 +32,43 @@ pub struct Side {
     loadgen: PathBuf,
     dir: PathBuf,
     ports: Vec<u16>,
-    children: Vec<Child>,
+    /// The network namespace it runs in, when that is not this machine's own, and its address there.
+    net: Option<(String, String)>,
+    children: Vec<Process>,
 }
 
-fn ports(n: usize) -> Result<Vec<u16>, String> {
+pub fn ports(n: usize) -> Result<Vec<u16>, String> {
     let held: Result<Vec<_>, _> = (0..n).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
     let held = held.map_err(|e| e.to_string())?;
     held.iter().map(|l| l.local_addr().map(|a| a.port()).map_err(|e| e.to_string())).collect()
 }
 
-#[allow(clippy::disallowed_methods, reason = "compared with what the load client says")]
-fn now() -> f64 {
-    let t = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    t.map_or(0.0, |d| d.as_secs_f64())
-}
-
 impl Side {
     /// A side with an empty directory, nothing running.
     pub fn new(b: &Bench, who: Who) -> Result<Self, String> {
+        Self::at(b, who, None)
+    }
+    /// The same in a network namespace.
+    fn at(b: &Bench, who: Who, net: Option<(String, String)>) -> Result<Self, String> {
         let dir = sh::target_dir().join("bench").join(format!("{who:?}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         let ports = ports(5)?;
-        let url = format!("https://127.0.0.1:{}", ports[0]);
+        let url = format!("https://{}:{}", net.as_ref().map_or("127.0.0.1", |n| &n.1), ports[0]);
         if who != Who::Ours {
             b.load("pki", &[("dir", &dir.to_string_lossy()), ("server", &url)])?;
         }
         let kubeconfig = dir.join(if who == Who::Ours { "admin.kubeconfig" } else { "admin.conf" });
         let loadgen = b.loadgen.clone();
-        Ok(Self { who, kubeconfig, url, started: 0.0, loadgen, dir, ports, children: Vec::new() })
+        Ok(Self { who, kubeconfig, url, started: 0.0, loadgen, dir, ports, net, children: Vec::new() })
     }
     /// A whole control plane that takes pods.
     pub fn up(b: &Bench, who: Who) -> Result<Self, String> {
-        let mut s = Self::new(b, who)?;
+        Self::up_at(b, who, None)
+    }
+    /// The same in a network namespace, at an address it has there.
+    pub fn up_at(b: &Bench, who: Who, net: Option<(String, String)>) -> Result<Self, String> {
+        let mut s = Self::at(b, who, net)?;
         s.start(b)?;
         s.rest()?;
         // Pods are taken once the namespace has its service account.
@@ -70,39 +76,44 @@ impl Side {
         loop {
             let args = [("kubeconfig", s.config()), ("millis", "1".into())];
             let args: Vec<_> = args.iter().map(|(n, v)| (*n, v.as_str())).collect();
-            match b.load("crud", &args) {
+            match b.load_in(s.space(), "crud", &args) {
                 Ok(_) => return Ok(s),
                 Err(e) if Instant::now() > end => return Err(e),
                 Err(_) => std::thread::sleep(Duration::from_millis(200)),
             }
         }
     }
+    fn space(&self) -> Option<&str> {
+        self.net.as_ref().map(|n| n.0.as_str())
+    }
+    /// Where it keeps its files; they go when it does.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
     pub fn config(&self) -> String {
         self.kubeconfig.to_string_lossy().into_owned()
     }
     pub fn pids(&self) -> Vec<u32> {
-        self.children.iter().map(Child::id).collect()
+        self.children.iter().map(Process::id).collect()
     }
     /// The processes as the load client wants them.
     pub fn pid_list(&self) -> String {
-        self.pids().iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+        process::list(&self.pids())
     }
 
     fn spawn(&mut self, program: &Path, args: &[String]) -> Result<(), String> {
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let log = std::fs::File::create(self.dir.join(format!("{name}.log"))).map_err(|e| e.to_string())?;
-        let mut c = Command::new(program);
-        c.args(args).stdin(Stdio::null()).stdout(log.try_clone().map_err(|e| e.to_string())?).stderr(log);
+        let mut c = in_space(self.space(), program);
+        c.args(args);
         if self.who == Who::PeerTuned {
             c.env("GOGC", "400");
         }
-        self.children.push(c.spawn().map_err(|e| format!("{}: {e}", program.display()))?);
+        self.children.push(Process::start(c, &self.dir)?);
         Ok(())
     }
 
     /// Starts what serves the API and waits until it is ready. Answers the seconds that took.
     pub fn start(&mut self, b: &Bench) -> Result<f64, String> {
-        let wait = Command::new(&self.loadgen)
+        let wait = in_space(self.space(), &self.loadgen)
             .args(["ready", "--url", &self.url])
             .stdout(Stdio::piped())
             .spawn()
@@ -114,9 +125,9 @@ impl Side {
             let args = [
                 "server",
                 &format!("--data-dir={dir}"),
-                "--bind-address=127.0.0.1",
+                &format!("--bind-address={}", self.net.as_ref().map_or("127.0.0.1", |n| &n.1)),
                 &format!("--secure-port={}", self.ports[0]),
-                "--advertise-address=192.0.2.1",
+                &format!("--advertise-address={}", self.net.as_ref().map_or("192.0.2.1", |n| &n.1)),
                 "--node-ip=127.0.0.1",
                 "--disable=kubelet,kube-proxy,kube-dns",
                 "--controllers=*,-node-lifecycle-controller",
@@ -216,42 +227,19 @@ impl Side {
 
     /// Ends the processes in order; what they wrote stays.
     pub fn stop(&mut self) {
-        for mut c in self.children.drain(..).rev() {
-            let _ = Command::new("kill").args(["-TERM", &c.id().to_string()]).status();
-            let end = Instant::now() + Duration::from_secs(10);
-            while matches!(c.try_wait(), Ok(None)) {
-                if Instant::now() > end {
-                    let _ = c.kill();
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-    }
-
-    fn status(&self, field: &str) -> f64 {
-        let one = |pid: u32| -> Option<f64> {
-            let s = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            let l = s.lines().find_map(|l| l.strip_prefix(field))?;
-            l.trim_start_matches(':').split_whitespace().next()?.parse().ok()
-        };
-        self.pids().into_iter().filter_map(one).sum::<f64>() / 1024.0
+        while self.children.pop().is_some() {}
     }
     /// Resident MiB of all processes.
     pub fn resident(&self) -> f64 {
-        self.status("VmRSS")
+        process::resident(&self.pids())
     }
     /// The most that was resident, in MiB.
     pub fn peak(&self) -> f64 {
-        self.status("VmHWM")
+        process::peak(&self.pids())
     }
     /// User and system seconds so far.
     pub fn cpu(&self) -> f64 {
-        let one = |pid: u32| -> Option<f64> {
-            let s = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let mut f = s.rsplit_once(')')?.1.split_whitespace().skip(11);
-            Some((f.next()?.parse::<f64>().ok()? + f.next()?.parse::<f64>().ok()?) / 100.0)
-        };
-        self.pids().into_iter().filter_map(one).sum()
+        process::cpu(&self.pids())
     }
 }
 
