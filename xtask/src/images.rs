@@ -14,6 +14,18 @@ pub fn run(args: &[String]) -> Result<(), String> {
     build(Path::new(dir))
 }
 
+/// Builds an archive with nothing but the pause program into `dir`, by these names.
+pub fn pause(dir: &Path, names: &[&str]) -> Result<(), String> {
+    let demo = std::fs::read(build_demo()?).map_err(|e| e.to_string())?;
+    std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let mut entries = oci::base();
+    entries.push(Entry::File { path: "bin/pause".into(), mode: 0o755, content: demo });
+    let config = Config { entrypoint: vec!["/bin/pause".to_owned()], ..Config::default() };
+    let bytes = oci::archive(names, arch, &entries, &config).map_err(|e| e.to_string())?;
+    std::fs::write(dir.join("pause.tar"), bytes).map_err(|e| e.to_string())
+}
+
 /// Builds the archives into `dir`.
 pub fn build(dir: &Path) -> Result<(), String> {
     let demo = std::fs::read(build_demo()?).map_err(|e| e.to_string())?;

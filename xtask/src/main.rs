@@ -70,7 +70,7 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "bench",
-        &["--quick", "--large", "--write", "--no-build", "--repeats="],
+        &["--quick", "--large", "--write", "--no-build", "--repeats=", "--hold="],
         "ours and upstream's in turn: speed, CPU and memory of each row
                [ROW...] [--quick] [--large: 50,000 pods, 5,000 nodes] [--repeats N] [--write: docs/benchmarks.md]
                [--no-build: what lies in target/release]",

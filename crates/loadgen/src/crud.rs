@@ -68,7 +68,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     let kind = Kind::parse(args.or("kind", "pods"))?;
     let encoding = Encoding::parse(args.or("encoding", "json"))?;
     let seconds = args.number("millis", 1000)?;
-    let pids = args.pids();
+    let servers = args.servers();
     let namespace = args.or("namespace", "default").to_owned();
     let base = format!("/api/v1/namespaces/{namespace}/{}", kind.resource());
     let mut clients = Vec::new();
@@ -86,7 +86,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     }
     let mut out = Map::new();
     for verb in VERBS {
-        let span = Span::start(&pids);
+        let span = Span::start(&servers);
         let end = Instant::now() + Duration::from_millis(seconds);
         let mut tasks = Vec::new();
         for mut c in clients.drain(..) {

@@ -50,7 +50,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     let server: SocketAddr = args.text("server")?.parse().map_err(|e| format!("--server: {e}"))?;
     let (services, headless) = (args.number("services", 1000)?, args.number("headless", 0)?);
     let end = Instant::now() + Duration::from_millis(args.number("millis", 1000)?);
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let mut tasks = Vec::new();
     for c in 0..args.number("clients", 16)? {
         let socket = UdpSocket::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;

@@ -31,7 +31,7 @@ async fn grpc(conn: &mut Conn, path: &str, m: &Message) -> Result<(), String> {
 pub async fn run(args: &Args) -> Result<Value, String> {
     let target = Target::anonymous(args.text("url")?);
     let millis = args.number("millis", 1000)?;
-    let pids = args.pids();
+    let servers = args.servers();
     let value = "v".repeat(usize::try_from(args.number("bytes", 1024)?).unwrap_or(1024));
     let mut clients = Vec::new();
     for _ in 0..args.number("clients", 16)? {
@@ -39,7 +39,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     }
     let mut out = Map::new();
     for verb in ["put", "get", "range100"] {
-        let span = Span::start(&pids);
+        let span = Span::start(&servers);
         let end = Instant::now() + Duration::from_millis(millis);
         let mut tasks = Vec::new();
         for (id, mut conn) in clients.iter().cloned().enumerate() {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub async fn run(args: &Args) -> Result<Value, String> {
     let target = Target::kubeconfig(args.text("kubeconfig")?)?;
     let (first, count) = (args.number("first", 0)?, args.number("count", 10_000)?);
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let next = Arc::new(AtomicU64::new(first));
     let mut tasks = Vec::new();
     for _ in 0..args.number("clients", 64)? {

@@ -37,8 +37,13 @@ impl Args {
     pub fn or<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         self.0.get(name).map_or(default, String::as_str)
     }
-    pub fn pids(&self) -> Vec<u32> {
-        self.or("pids", "").split(',').filter_map(|p| p.parse().ok()).collect()
+    /// Whose CPU time is counted.
+    fn servers(&self) -> stat::Servers {
+        let list = |name| self.or(name, "").split(',').filter(|s| !s.is_empty()).map(str::to_owned);
+        stat::Servers {
+            pids: list("pids").filter_map(|p| p.parse().ok()).collect(),
+            groups: list("groups").collect(),
+        }
     }
 }
 

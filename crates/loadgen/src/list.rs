@@ -20,7 +20,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     };
     let path = format!("/api/v1/pods{query}");
     let (repeat, least) = (args.number("repeat", 3)?, Duration::from_millis(args.number("millis", 500)?));
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let (mut latencies, mut bytes) = (Vec::new(), 0);
     let all = Instant::now();
     while (latencies.len() as u64) < repeat || all.elapsed() < least {

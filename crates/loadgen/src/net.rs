@@ -82,7 +82,7 @@ impl Target {
             Err(_) => Self::kubeconfig(args.text("kubeconfig")?),
         }
     }
-    /// The server and the client certificate of a kubeconfig that holds them as data.
+    /// The server and the client certificate of a kubeconfig.
     pub fn kubeconfig(path: &str) -> Result<Self, String> {
         let all = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
         // YAML of one field a line, or JSON.
@@ -95,12 +95,18 @@ impl Target {
                 .map(str::to_owned)
                 .ok_or_else(|| format!("{path}: no {name}"))
         };
+        // The data itself, or the name of the file that holds it.
         let data = |name: &str| -> Result<Vec<u8>, String> {
-            base64::engine::general_purpose::STANDARD.decode(field(name)?).map_err(text)
+            match field(&format!("{name}-data")) {
+                Ok(b64) => base64::engine::general_purpose::STANDARD.decode(b64).map_err(text),
+                Err(_) => {
+                    let file = field(name)?;
+                    std::fs::read(&file).map_err(|e| format!("{file}: {e}"))
+                }
+            }
         };
-        let certs: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(&data("client-certificate-data")?).collect();
-        let key = PrivateKeyDer::from_pem_slice(&data("client-key-data")?).map_err(text)?;
+        let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&data("client-certificate")?).collect();
+        let key = PrivateKeyDer::from_pem_slice(&data("client-key")?).map_err(text)?;
         let mut tls = ClientConfig::builder()
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyServer))

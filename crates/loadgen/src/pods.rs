@@ -22,7 +22,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     let rv = list["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
     let path = format!("{base}?watch=1&resourceVersion={rv}&{selector}");
     let mut events = target.connect().await?.start(Call::get(&path, JSON)).await?.into_body();
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let mut created = BTreeMap::new();
     for i in 0..count {
         let name = format!("{run}-{i}");

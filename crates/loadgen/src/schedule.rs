@@ -35,9 +35,35 @@ fn pod(run: &str, kind: &str, i: u64) -> Value {
             p["spec"]["affinity"] = json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
                 {"weight": 100, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}}]}});
         }
+        "preemption" => {
+            p["spec"]["priorityClassName"] = URGENT.into();
+            p["spec"]["containers"][0]["resources"]["requests"]["cpu"] = MOST.into();
+        }
         _ => {}
     }
     p
+}
+
+/// Of the 64 cores of a node: two of these do not fit.
+const MOST: &str = "60";
+const URGENT: &str = "urgent";
+
+/// Fills every node with one pod of no priority, which goes at once when it must.
+async fn occupy(target: &Target, run: &str, nodes: u64) -> Result<(), String> {
+    let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+        "metadata": {"name": URGENT}, "value": 1000});
+    // It is there from the second time on.
+    let _ = post(&mut target.connect().await?, "/apis/scheduling.k8s.io/v1/priorityclasses", &class).await;
+    let run = run.to_owned();
+    each(target, nodes, move |mut conn, i| {
+        let mut p = pod_json("default", &format!("{run}-low-{i}"), "low");
+        p["spec"]["schedulerName"] = "default-scheduler".into();
+        p["spec"]["nodeName"] = format!("sim-{i:05}").into();
+        p["spec"]["terminationGracePeriodSeconds"] = 0.into();
+        p["spec"]["containers"][0]["resources"]["requests"]["cpu"] = MOST.into();
+        async move { post(&mut conn, "/api/v1/namespaces/default/pods", &p).await }
+    })
+    .await
 }
 
 async fn post(conn: &mut Conn, path: &str, v: &Value) -> Result<(), String> {
@@ -86,11 +112,14 @@ pub async fn run(args: &Args) -> Result<Value, String> {
         conn.call(Call { method: Method::PATCH, path: &path, content, accept: JSON, body }).await.map(drop)
     })
     .await?;
+    if kind == "preemption" {
+        occupy(&target, &run, args.number("have", 0)?).await?;
+    }
     let mut conn = target.connect().await?;
     let selector = format!("labelSelector=mark%3D{run}&fieldSelector=spec.nodeName%21%3D");
     // The scheduler hears of the nodes first.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let mut watching = conn.clone();
     let seen = tokio::spawn(async move {
         // A server may end a watch at any time: then what is bound is listed again.

@@ -62,7 +62,7 @@ pub async fn fill(args: &Args) -> Result<Value, String> {
     let (first, count) = (args.number("first", 0)?, args.number("count", 100)?);
     let headless = args.number("headless", 0)?;
     let next = Arc::new(AtomicU64::new(first));
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let mut tasks = Vec::new();
     for _ in 0..32 {
         let (mut conn, next) = (target.connect().await?, next.clone());
@@ -161,7 +161,7 @@ pub async fn change(args: &Args) -> Result<Value, String> {
     let mut conn = Target::kubeconfig(args.text("kubeconfig")?)?.connect().await?;
     let (n, changes) = (args.number("services", 1)?, args.number("changes", 10)?);
     serve().await?;
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let mut latencies = Vec::new();
     for k in 0..changes {
         let i = (k * 37 + n / 3) % n;
@@ -183,7 +183,7 @@ pub async fn connect(args: &Args) -> Result<Value, String> {
     let (n, clients) = (args.number("services", 1)?, args.number("clients", 16)?);
     let millis = args.number("millis", 1000)?;
     serve().await?;
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let end = Instant::now() + Duration::from_millis(millis);
     let mut tasks = Vec::new();
     for c in 0..clients {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// User and system seconds of some processes, and of their children that ended, as the kernel counted them.
-pub fn cpu(pids: &[u32]) -> f64 {
+fn cpu(pids: &[u32]) -> f64 {
     let ticks = |pid: &u32| {
         let s = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let f = s.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
@@ -13,16 +13,30 @@ pub fn cpu(pids: &[u32]) -> f64 {
     pids.iter().filter_map(ticks).sum::<u64>() as f64 / 100.0
 }
 
+/// Whose CPU time is counted: processes, and groups of processes by the kernel's own account (files `cpuacct.usage`).
+#[derive(Clone, Default)]
+pub struct Servers {
+    pub pids: Vec<u32>,
+    pub groups: Vec<String>,
+}
+
+impl Servers {
+    fn cpu(&self) -> f64 {
+        let group = |f: &String| std::fs::read_to_string(f).ok()?.trim().parse::<f64>().ok();
+        cpu(&self.pids) + self.groups.iter().filter_map(group).sum::<f64>() / 1e9
+    }
+}
+
 /// A span that is measured.
 pub struct Span {
     start: Instant,
     cpu: f64,
-    pids: Vec<u32>,
+    servers: Servers,
 }
 
 impl Span {
-    pub fn start(pids: &[u32]) -> Self {
-        Self { start: Instant::now(), cpu: cpu(pids), pids: pids.to_vec() }
+    pub fn start(servers: &Servers) -> Self {
+        Self { start: Instant::now(), cpu: servers.cpu(), servers: servers.clone() }
     }
     pub fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
@@ -30,7 +44,7 @@ impl Span {
     /// What `n` operations with these latencies (µs) came to.
     pub fn end(self, n: u64, mut latencies: Vec<u32>) -> Value {
         let seconds = self.seconds();
-        let cpu = cpu(&self.pids) - self.cpu;
+        let cpu = self.servers.cpu() - self.cpu;
         latencies.sort_unstable();
         let at = |q: f64| {
             let i = (latencies.len() as f64 * q) as usize;

@@ -40,7 +40,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
         }
         streams.push(answer.into_body());
     }
-    let span = Span::start(&args.pids());
+    let span = Span::start(&args.servers());
     let sampled = (watchers / 10).max(1);
     let mut tasks = Vec::new();
     for (i, mut body) in streams.into_iter().enumerate() {

@@ -15,6 +15,7 @@ mod space;
 mod start;
 mod store;
 mod table;
+mod wanted;
 mod watch;
 
 use crate::{sh, suite};
@@ -78,6 +79,9 @@ impl Bench {
 }
 
 pub fn run(args: &[String]) -> Result<(), String> {
+    if let Some(who) = sh::flag(args, "--hold") {
+        return pods::hold(who);
+    }
     let has = |f: &str| args.iter().any(|a| a == f);
     let repeats = sh::flag(args, "--repeats").unwrap_or("5");
     let names: Vec<&String> = args.iter().filter(|a| !a.starts_with("--") && *a != repeats).collect();
@@ -121,8 +125,12 @@ pub fn run(args: &[String]) -> Result<(), String> {
         print!("{}", table.text(from));
         // After each row: a run that is cut short leaves what it measured.
         if has("--write") {
-            table.write(&sh::root().join("docs/benchmarks.md"), args)?;
+            table.write(&sh::root().join("docs/benchmarks.md"), args, "")?;
         }
+    }
+    let slower = table.slower();
+    if !slower.is_empty() {
+        println!("slower than the peer: {}", slower.join("; "));
     }
     if failed.is_empty() {
         Ok(())

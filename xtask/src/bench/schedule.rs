@@ -8,15 +8,20 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     for nodes in counts {
         let sides = b.sides()?;
         let mut make = *nodes;
-        let pods = if b.quick { "500" } else { "2000" };
         for n in 0..b.repeats {
-            for kind in ["plain", "spread", "affinity"] {
+            for kind in ["plain", "spread", "affinity", "preemption"] {
+                let pods = match (kind, b.quick) {
+                    ("preemption", _) => "250",
+                    (_, true) => "500",
+                    _ => "1000",
+                };
                 for s in &sides {
                     let (config, pids, run) = (s.config(), s.pid_list(), format!("{kind}-{n}"));
                     let args = [
                         ("kubeconfig", config.as_str()),
                         ("pids", &pids),
                         ("nodes", make),
+                        ("have", nodes),
                         ("pods", pods),
                         ("kind", kind),
                         ("run", &run),

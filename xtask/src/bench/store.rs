@@ -33,6 +33,10 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
                     let what = format!("store {verb}, {clients} clients");
                     let measured = (number("rate"), Some(number("cpu_us")), s.peak());
                     t.add(&what, "1/s", Better::Higher, s.who, measured);
+                    if verb == "put" {
+                        let what = format!("{what}: CPU of a put");
+                        t.add(&what, "µs", Better::Lower, s.who, (number("cpu_us"), None, 0.0));
+                    }
                 }
             }
         }

@@ -157,6 +157,17 @@ fn assemble() -> Result<PathBuf, String> {
     Ok(images)
 }
 
+/// What a cluster of upstream's needs, built and installed.
+pub fn programs_of_upstream() -> Result<(), String> {
+    alone::programs(&Cast { base: parts::Who::Upstream, swapped: Vec::new() })
+}
+
+/// Upstream's own cluster on the hosts n1 and n2. Answers the admin's kubeconfig.
+pub fn upstream(hosts: &Hosts, exe: &Path, images: &Path, logs: &Path) -> Result<PathBuf, String> {
+    let cast = Cast { base: parts::Who::Upstream, swapped: Vec::new() };
+    alone::up(hosts, &cast, exe, images, logs)
+}
+
 /// Our server and agent. Answers the admin's kubeconfig, as n1 has it.
 fn ours(hosts: &Hosts, exe: &Path, images: &Path) -> Result<String, String> {
     for n in alone::NODES {
