@@ -183,7 +183,8 @@ pub async fn connect(args: &Args) -> Result<Value, String> {
     let (n, clients) = (args.number("services", 1)?, args.number("clients", 16)?);
     let millis = args.number("millis", 1000)?;
     serve().await?;
-    let span = Span::start(&args.servers());
+    // The kernel translates in the time of who connects: both ends are in this process.
+    let span = Span::start(&crate::stat::Servers { pids: vec![std::process::id()], ..Default::default() });
     let end = Instant::now() + Duration::from_millis(millis);
     let mut tasks = Vec::new();
     for c in 0..clients {

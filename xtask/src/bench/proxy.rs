@@ -21,7 +21,7 @@ impl Subject<'_> {
         let args = [
             format!("--kubeconfig={}", side.config()),
             "--proxy-mode=nftables".to_owned(),
-            "--cluster-cidr=10.99.0.0/16".into(),
+            "--cluster-cidr=10.200.0.0/16".into(),
             format!("--hostname-override={}", self.node),
             "--healthz-bind-address=127.0.0.1:10256".into(),
             "--metrics-bind-address=127.0.0.1:10249".into(),
@@ -34,6 +34,10 @@ impl Subject<'_> {
         let mut c = in_space(Some(self.space), &if ours { b.exe.clone() } else { suite::bin("kube-proxy") });
         if ours {
             c.arg("kube-proxy");
+        }
+        if !ours {
+            // By itself it lets a second pass between two syncs; ours gathers changes for as long as this.
+            c.arg("--nftables-min-sync-period=10ms");
         }
         if self.who == Who::PeerTuned {
             c.env("GOGC", "400");
@@ -54,7 +58,7 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     let config = side.config();
     let mut subjects = Vec::new();
     for (i, (who, space)) in b.whos().iter().zip(&spaces.spokes).enumerate() {
-        let (node, ip) = (format!("proxy-{i}"), format!("10.99.{}.2", i + 1));
+        let (node, ip) = (format!("proxy-{i}"), format!("10.200.{}.2", i + 1));
         b.load_in(Some(&spaces.hub), "node", &[("kubeconfig", &config), ("name", &node), ("ip", &ip)])?;
         subjects.push(Subject { who: *who, space, node, running: None });
     }
@@ -104,7 +108,10 @@ fn one(b: &Bench, t: &mut Table, s: &mut Subject, side: &Side, n: &str) -> Resul
         let args = [("services", n), ("millis", millis.as_str())];
         let v = b.load_in(Some(s.space), "connect", &args)?;
         let what = format!("{shown} Services: connections");
-        t.add(&what, "1/s", Better::Higher, s.who, (number(&v, "rate"), None, 0.0));
+        let cpu = number(&v, "cpu_us");
+        t.add(&what, "1/s", Better::Higher, s.who, (number(&v, "rate"), Some(cpu), 0.0));
+        let what = format!("{what}: CPU of one, both ends' included");
+        t.add(&what, "µs", Better::Lower, s.who, (cpu, None, 0.0));
         Ok(())
     })();
     s.running = None;

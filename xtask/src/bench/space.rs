@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The address of the API server, in its own namespace.
-pub const SERVER: &str = "10.99.0.1";
+pub const SERVER: &str = "10.200.0.1";
 
 /// A program that runs in a namespace, or here.
 pub fn in_space(space: Option<&str>, program: &Path) -> Command {
@@ -42,7 +42,7 @@ impl Spaces {
         ip(&format!("-n {hub} link set lo up"))?;
         ip(&format!("-n {hub} addr add {SERVER}/32 dev lo"))?;
         for (i, s) in self.spokes.iter().enumerate() {
-            let net = format!("10.99.{}", i + 1);
+            let net = format!("10.200.{}", i + 1);
             ip(&format!("netns add {s}"))?;
             ip(&format!("-n {s} link set lo up"))?;
             ip(&format!("-n {hub} link add to{i} type veth peer name eth0 netns {s}"))?;
