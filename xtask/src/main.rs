@@ -5,6 +5,7 @@ mod dashboard;
 mod e2e;
 mod faults;
 mod guide;
+mod ha;
 mod hosts;
 mod images;
 mod packages;
@@ -82,6 +83,13 @@ const COMMANDS: &[Command] = &[
         "what the store and a cluster bear: kills, power cuts, bad and full disks, clocks, partitions
                [CASE...] [--seed N] [--subject ours|etcd] [--quick: under a minute, the store alone] [--write: docs/faults.md]",
         faults::run,
+    ),
+    (
+        "ha",
+        &["--quick", "--keep", "--write", "--seed=", "--servers="],
+        "a highly available control plane loses one thing after the other, under load
+               [CASE...] [--quick: the part that CI runs] [--seed N] [--servers 3] [--keep] [--write: docs/availability.md]",
+        ha::run,
     ),
 ];
 

@@ -69,6 +69,13 @@ fn show(c: &Command) -> String {
     format!("{} {}", c.get_program().to_string_lossy(), args.join(" "))
 }
 
+/// So many free TCP ports of loopback.
+pub fn ports(n: usize) -> Result<Vec<u16>, String> {
+    let held: Result<Vec<_>, _> = (0..n).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect();
+    let held = held.map_err(|e| e.to_string())?;
+    held.iter().map(|l| l.local_addr().map(|a| a.port()).map_err(|e| e.to_string())).collect()
+}
+
 /// Whether a program is on the PATH or in the places for administrators.
 pub fn which(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();

@@ -64,6 +64,10 @@ pub struct Flags {
     #[arg(long, default_value_t = 1800)]
     pub min_request_timeout: u64,
 
+    /// How long the server goes on as before when it is told to end, /readyz aside: so that balancers send nobody here.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    pub shutdown_delay_duration: Duration,
+
     // Store
     /// The etcd cluster that keeps everything; none: this process keeps it in --store-file.
     #[arg(long, value_delimiter = ',')]

@@ -10,31 +10,36 @@ use std::fmt::Write;
 /// A named check: fine, or why not.
 type Check = (String, std::result::Result<(), String>);
 
-fn checks(s: &ApiServer, which: &str) -> Vec<Check> {
+/// Set while the server goes on serving before it ends (`--shutdown-delay-duration`).
+pub const LEAVING: &str = "apiserver/leaving";
+
+async fn checks(s: &ApiServer, which: &str) -> Vec<Check> {
     let mut all: Vec<Check> = vec![("ping".into(), Ok(())), ("log".into(), Ok(()))];
     let ready = s.rt.ready.all();
+    let store = s.store.health().await.map_err(|e| e.to_string());
     if which == "readyz" {
-        all.push(("etcd-readiness".into(), Ok(())));
+        all.push(("etcd-readiness".into(), store.clone()));
     }
-    all.push(("etcd".into(), Ok(())));
+    all.push(("etcd".into(), store));
+    let leaving = ready.contains_key(LEAVING);
     // What components of this process report of this server; `poststarthook/…` among them.
     for (name, state) in ready {
-        if let Some(own) = name.strip_prefix("apiserver/") {
+        if let Some(own) = name.strip_prefix("apiserver/").filter(|_| name != LEAVING) {
             all.push((own.to_owned(), state));
         }
     }
     if which == "readyz" {
-        let stopping = s.rt.is_stopping();
+        let stopping = leaving || s.rt.is_stopping();
         all.push(("shutdown".into(), if stopping { Err("process is shutting down".into()) } else { Ok(()) }));
     }
     all
 }
 
 /// `path` is `/readyz` or `/readyz/NAME`, without a slash at the end.
-pub fn serve(s: &ApiServer, path: &str, query: &Query) -> Response<Body> {
+pub async fn serve(s: &ApiServer, path: &str, query: &Query) -> Response<Body> {
     let rest = path.trim_start_matches('/');
     let (which, one) = rest.split_once('/').unwrap_or((rest, ""));
-    let all = checks(s, which);
+    let all = checks(s, which).await;
     let mut r = if one.is_empty() {
         let excluded: Vec<&str> = query.all("exclude").collect();
         root(which, &all, &excluded, query.get("verbose").is_some())

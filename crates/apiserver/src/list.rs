@@ -95,6 +95,10 @@ pub async fn page(cx: &Cx, namespace: &str, o: &ListOptions) -> Result<Page> {
         if at < 0 {
             snapshot(cx, "").await?
         } else {
+            // Another server, which is ahead of this one, may have given the token.
+            if cx.server.store.shared() {
+                at_least(cx, at).await?;
+            }
             match cx.server.store.at(at).await {
                 Ok(s) => s,
                 Err(storage::Error::Compacted { .. }) => {
@@ -119,6 +123,9 @@ pub async fn page(cx: &Cx, namespace: &str, o: &ListOptions) -> Result<Page> {
             limit = 0;
             cx.server.store.cached()
         } else if exact {
+            if cx.server.store.shared() {
+                at_least(cx, n).await?;
+            }
             cx.server.store.at(n).await.map_err(|e| match e {
                 storage::Error::Future { asked, current } => crate::read::future(asked, current, 1),
                 e => store_failure(&e),

@@ -29,7 +29,7 @@ pub async fn serve(
     match first {
         "api" | "apis" => discovery::serve(server, req.headers(), path, query),
         "version" if path == "/version" => Ok(version::serve()),
-        "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query)),
+        "healthz" | "livez" | "readyz" => Ok(health::serve(server, path, query).await),
         "openapi" if path == "/openapi/v2" || path == "/openapi/v3" || path.starts_with("/openapi/v3/") => {
             let query = req.uri().query().unwrap_or("");
             crate::openapi_docs::serve(server, req.headers(), path, query).await

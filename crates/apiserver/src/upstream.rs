@@ -11,7 +11,6 @@ pub const FOREIGN: &[Foreign] = &[
     Foreign("goaway-chance", false, &[""]),
     Foreign("livez-grace-period", false, &["", "0", "0s"]),
     Foreign("runtime-config-emulation-forward-compatible", true, &["false"]),
-    Foreign("shutdown-delay-duration", false, &["", "0", "0s"]),
     Foreign("shutdown-send-retry-after", true, &["false"]),
     Foreign("shutdown-watch-termination-grace-period", false, &["", "0", "0s"]),
     Foreign("storage-initialization-timeout", false, &["1m0s"]),

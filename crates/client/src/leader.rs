@@ -1,7 +1,9 @@
 //! Leader election over a Lease (client-go `tools/leaderelection`).
 
+use crate::raw::{ListWatch, RawEvent, RawStream};
 use crate::typed::Client;
 use crate::{Error, rand};
+use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -69,14 +71,34 @@ impl LeaderElection {
     }
 
     async fn acquire(&self, rt: &Runtime, seen: &mut Observed) {
+        let mut changes = None;
         loop {
             match self.try_once(rt, seen).await {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(e) => tracing::debug!(lease = self.name, "acquiring the lease: {e}"),
             }
-            tokio::time::sleep(rand::jitter(self.retry_period, 1.2)).await;
+            if changes.is_none() {
+                changes = self.changes(seen).await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(rand::jitter(self.retry_period, 1.2)) => {}
+                () = given_back(&mut changes) => {}
+            }
         }
+    }
+    /// The lease as it changes, for those who may watch it. The others look at it now and then.
+    async fn changes(&self, seen: &Observed) -> Option<RawStream> {
+        let version = seen.lease.as_ref()?.metadata.resource_version.as_deref()?.parse().ok()?;
+        let what = ListWatch {
+            group: "coordination.k8s.io".into(),
+            version: "v1".into(),
+            resource: "leases".into(),
+            namespace: self.namespace.clone(),
+            field_selector: format!("metadata.name={}", self.name),
+            ..ListWatch::default()
+        };
+        self.client.transport.watch(what, version).await.ok()
     }
     /// Ends when the lease could not be renewed in time.
     async fn keep(&self, rt: &Runtime, seen: &mut Observed) {
@@ -163,6 +185,24 @@ impl LeaderElection {
     }
 }
 
+/// Ends when nobody holds the lease any more. A stream that has ended is taken away.
+async fn given_back(changes: &mut Option<RawStream>) {
+    while let Some(stream) = changes {
+        match stream.next().await {
+            Some(Ok(RawEvent::Added(o) | RawEvent::Modified(o))) => {
+                let spec = o.decode::<Lease>().ok().and_then(|l| l.spec).unwrap_or_default();
+                if spec.holder_identity.is_none_or(|h| h.is_empty()) {
+                    return;
+                }
+            }
+            Some(Ok(RawEvent::Deleted(_))) => return,
+            Some(Ok(RawEvent::Bookmark(_))) => {}
+            Some(Ok(RawEvent::Error(_)) | Err(_)) | None => *changes = None,
+        }
+    }
+    std::future::pending().await
+}
+
 /// The last lease seen and when its content changed.
 #[derive(Default)]
 struct Observed {
@@ -212,7 +252,8 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(led.load(Ordering::SeqCst), 1);
         assert!(rt_a.shutdown(Duration::from_secs(5)).await);
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        // At once: sooner than the other would have looked by itself.
+        tokio::time::sleep(Duration::from_millis(10)).await;
         assert_eq!(led.load(Ordering::SeqCst), 3);
         let l: Lease = Client::new(Arc::new(api)).get(Some("kube-system"), "x").await.unwrap();
         let spec = l.spec.unwrap();

@@ -71,7 +71,9 @@ async fn main(flags: Flags) -> Result<(), String> {
     let rt = Runtime::new();
     let connection = client::Config::for_component(flags.kubeconfig().as_deref(), &flags.master)
         .map_err(|e| e.to_string())?;
-    let transport = HttpTransport::new(connection.clone(), &rt).map_err(|e| e.to_string())?;
+    // Connections outlive the work: the lease is given back when that has stopped.
+    let below = Runtime::new();
+    let transport = HttpTransport::new(connection.clone(), &below).map_err(|e| e.to_string())?;
     let own = Client::new(Arc::new(transport)).named(NAME);
     let client_for: ClientFor = if flags.use_service_account_credentials {
         credentials::per_account(own.clone(), connection, &rt)
@@ -117,6 +119,7 @@ async fn main(flags: Flags) -> Result<(), String> {
         true
     };
     rt.shutdown(Duration::from_secs(5)).await;
+    below.shutdown(Duration::from_secs(1)).await;
     if kept { Ok(()) } else { Err("leader election lost".into()) }
 }
 

@@ -48,7 +48,8 @@ impl Home {
     }
     fn config(&self, f: &Agent) -> Config {
         Config {
-            server: f.server.clone(),
+            server: f.server[0].clone(),
+            others: f.server[1..].to_vec(),
             ca: Some(Pem::File(self.ca.clone())),
             client_cert: Some((Pem::File(self.cert.clone()), Pem::File(self.key.clone()))),
             ..Config::default()
@@ -76,6 +77,18 @@ async fn trusted_ca(server: &str, t: &JoinToken) -> Result<String, String> {
     ca.map(|c| pki::to_pem(c)).ok_or_else(|| {
         format!("the server at {server} does not belong to the cluster of this token: nothing was sent to it; check --server and --token")
     })
+}
+
+/// From the first of the servers that answers.
+async fn any_trusted_ca(servers: &[String], t: &JoinToken) -> Result<String, String> {
+    let mut why = Vec::new();
+    for s in servers {
+        match trusted_ca(s, t).await {
+            Ok(ca) => return Ok(ca),
+            Err(e) => why.push(e),
+        }
+    }
+    Err(why.join("; "))
 }
 
 /// Asks for a client certificate for this node and waits for it.
@@ -124,7 +137,7 @@ async fn join(f: &Agent, home: &Home, rt: &Runtime) -> Result<(), String> {
     }
     let t = read_token(f)?;
     let ca = loop {
-        match trusted_ca(&f.server, &t).await {
+        match any_trusted_ca(&f.server, &t).await {
             Ok(ca) => break ca,
             Err(e) if e.contains("does not belong") => return Err(e),
             Err(e) => tracing::warn!("the server is not there yet: {e}"),
@@ -133,7 +146,8 @@ async fn join(f: &Agent, home: &Home, rt: &Runtime) -> Result<(), String> {
     };
     files::write(&home.ca, ca.as_bytes(), 0o644).map_err(|e| e.to_string())?;
     let config = Config {
-        server: f.server.clone(),
+        server: f.server[0].clone(),
+        others: f.server[1..].to_vec(),
         ca: Some(Pem::File(home.ca.clone())),
         auth: Auth::Token(t.bearer()),
         ..Config::default()

@@ -4,10 +4,12 @@ use crate::flags::{DashboardAddress, Server};
 use crate::keys::Keys;
 use apiserver::ApiServer;
 use apiserver::config::Mode;
-use client::{Client, PatchKind};
-use k8s_openapi::api::core::v1::{Secret, Service};
+use client::leader::LeaderElection;
+use client::{Client, ListParams, PatchKind};
+use k8s_openapi::api::core::v1::{Node, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 use meta::UserInfo;
 use meta::user::AUTHENTICATED;
 use runtime::Runtime;
@@ -19,11 +21,13 @@ use std::time::Duration;
 
 /// Where cluster DNS listens on the node: the Service's port 53 leads there.
 const DNS_PORT: u16 = 10053;
+/// How often the endpoints of cluster DNS on several servers are looked at.
+const DNS_LOOK: Duration = Duration::from_secs(10);
 
 pub fn api_server(
     f: &Server,
     keys: &Keys,
-    store: Arc<storage::Embedded>,
+    store: Arc<dyn storage::Storage>,
     advertise: IpAddr,
     rt: &Runtime,
 ) -> Result<Arc<ApiServer>, String> {
@@ -100,7 +104,23 @@ pub fn controllers(f: &Server, api: &Arc<ApiServer>, keys: &Keys, rt: &Runtime) 
         Some(controllers::KeyPair { cert_pem: keys.ca.ca_pem.clone(), key_pem: keys.ca.ca_key_pem.clone() });
     c.legacy_token = legacy_tokens(keys);
     c.host = f.common.node_name();
-    rt.spawn("kube-controller-manager", controllers::run(c, rt.clone()));
+    if f.etcd_servers.is_empty() {
+        rt.spawn("kube-controller-manager", controllers::run(c, rt.clone()));
+        return;
+    }
+    let own = (c.client_for)("");
+    let rt = rt.clone();
+    let work = rt.clone();
+    rt.spawn("kube-controller-manager", async move {
+        let identity = LeaderElection::identity_for(&c.host);
+        while !work.is_stopping() {
+            let election =
+                LeaderElection::new(own.clone(), "kube-system", "kube-controller-manager", &identity);
+            let leading = work.child();
+            election.run(&work, controllers::run(c.clone(), leading.clone())).await;
+            leading.shutdown(Duration::from_secs(5)).await;
+        }
+    });
 }
 
 /// Makes the tokens of Secrets, with the key that the API server signs with.
@@ -111,11 +131,21 @@ fn legacy_tokens(keys: &Keys) -> Option<controllers::config::LegacyToken> {
 }
 
 pub fn scheduler(f: &Server, client: Client, rt: &Runtime) {
-    let config = scheduler::Config::new(&f.common.node_name()).alone();
+    let config = scheduler::Config::new(&f.common.node_name());
+    let several = !f.etcd_servers.is_empty();
+    let config = if several { config } else { config.alone() };
     let task = rt.clone();
     rt.spawn("kube-scheduler", async move {
-        if let Err(e) = scheduler::run(config, client, task).await {
-            tracing::error!("the scheduler ended: {e}");
+        loop {
+            let turn = task.child();
+            let ended = scheduler::run(config.clone(), client.clone(), turn.clone()).await;
+            turn.shutdown(Duration::from_secs(5)).await;
+            match ended {
+                Ok(()) => return,
+                // Another server's scheduler works; this one may lead again.
+                Err(scheduler::Error::LeaseLost) if several => {}
+                Err(e) => return tracing::error!("the scheduler ended: {e}"),
+            }
         }
     });
 }
@@ -246,24 +276,75 @@ pub async fn dns(f: &Server, client: Client, master: &Client, rt: &Runtime) -> R
         own: vec![f.common.dns_ip(), ip],
     };
     dns::run(config, client, rt.clone()).await.map_err(|e| e.to_string())?;
-    let ports = |target: bool| {
-        [("dns", "UDP"), ("dns-tcp", "TCP")].map(|(name, protocol)| {
-            if target {
-                json!({"name": name, "port": DNS_PORT, "protocol": protocol})
-            } else {
-                json!({"name": name, "port": 53, "protocol": protocol, "targetPort": DNS_PORT})
-            }
-        })
-    };
+    let ports = [("dns", "UDP"), ("dns-tcp", "TCP")].map(
+        |(name, protocol)| json!({"name": name, "port": 53, "protocol": protocol, "targetPort": DNS_PORT}),
+    );
     let labels = json!({"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"});
     let service = json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": labels},
-        "spec": {"clusterIP": f.common.dns_ip().to_string(), "ports": ports(false)}});
+        "spec": {"clusterIP": f.common.dns_ip().to_string(), "ports": ports}});
     apply::<Service>(master, Some("kube-system"), service).await?;
+    dns_endpoint(f, master).await
+}
+
+/// The name of the slice with this server's endpoint of cluster DNS. Servers of one cluster each have one.
+fn dns_slice(f: &Server, node: &str) -> String {
+    if f.etcd_servers.is_empty() { "kube-dns-keelson".to_owned() } else { format!("kube-dns-{node}") }
+}
+
+/// Says where cluster DNS is on this server.
+async fn dns_endpoint(f: &Server, master: &Client) -> Result<(), String> {
+    let ip = f.common.host_ip();
+    let ports = [("dns", "UDP"), ("dns-tcp", "TCP")]
+        .map(|(name, protocol)| json!({"name": name, "port": DNS_PORT, "protocol": protocol}));
     let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": "kube-dns-keelson", "namespace": "kube-system", "labels": {
+        "metadata": {"name": dns_slice(f, &f.common.node_name()), "namespace": "kube-system", "labels": {
             "kubernetes.io/service-name": "kube-dns", "endpointslice.kubernetes.io/managed-by": "keelson"}},
         "endpoints": [{"addresses": [ip.to_string()], "nodeName": f.common.node_name(), "conditions": {"ready": true}}],
-        "ports": ports(true)});
+        "ports": ports});
     apply::<EndpointSlice>(master, Some("kube-system"), slice).await
+}
+
+/// Takes the endpoints of cluster DNS on servers that are not there any more away, and keeps the own one.
+pub async fn keep_dns(f: Server, master: Client) {
+    let me = f.common.node_name();
+    loop {
+        tokio::time::sleep(DNS_LOOK).await;
+        let all = ListParams {
+            label_selector:
+                "kubernetes.io/service-name=kube-dns,endpointslice.kubernetes.io/managed-by=keelson".into(),
+            ..ListParams::default()
+        };
+        let Ok(slices) = master.list::<EndpointSlice>(Some("kube-system"), &all).await else { continue };
+        let mut mine = false;
+        for s in slices {
+            let name = s.metadata.name.unwrap_or_default();
+            let endpoints = s.endpoints.unwrap_or_default();
+            let node = endpoints.first().and_then(|e| e.node_name.clone()).unwrap_or_default();
+            if node == me {
+                mine = true;
+            } else if !ready(&master, &node).await {
+                tracing::info!("cluster DNS on {node} is gone: its endpoint is taken away");
+                let _ = master
+                    .delete::<EndpointSlice>(Some("kube-system"), &name, &DeleteOptions::default())
+                    .await;
+            }
+        }
+        if !mine && let Err(e) = dns_endpoint(&f, &master).await {
+            tracing::warn!("{e}");
+        }
+    }
+}
+
+/// Whether a node is there and says that it is ready. Without an answer it is taken to be.
+async fn ready(master: &Client, node: &str) -> bool {
+    match master.get::<Node>(None, node).await {
+        Ok(n) => n
+            .status
+            .and_then(|s| s.conditions)
+            .unwrap_or_default()
+            .iter()
+            .any(|c| c.type_ == "Ready" && c.status == "True"),
+        Err(e) => !e.is_not_found(),
+    }
 }

@@ -90,6 +90,25 @@ pub struct Server {
     /// API versions to serve beside the default ones: `resource.k8s.io/v1beta2=true`, `api/all=true`.
     #[arg(long, value_delimiter = ',')]
     pub runtime_config: Vec<String>,
+    /// An etcd cluster that keeps everything, and that several servers share; none: this server keeps it itself. Each
+    /// server after the first needs --token.
+    #[arg(long, value_delimiter = ',')]
+    pub etcd_servers: Vec<String>,
+    /// The authority of those servers.
+    #[arg(long, requires = "etcd_servers")]
+    pub etcd_cafile: Option<PathBuf>,
+    /// What they are shown.
+    #[arg(long, requires = "etcd_servers")]
+    pub etcd_certfile: Option<PathBuf>,
+    #[arg(long, requires = "etcd_servers")]
+    pub etcd_keyfile: Option<PathBuf>,
+    /// The server token of the cluster: the content of <data-dir>/server-token on its first server. On the first
+    /// server: the one to have; not given, one is made.
+    #[arg(long, env = "KEELSON_SERVER_TOKEN", hide_env_values = true, requires = "etcd_servers")]
+    pub token: Option<String>,
+    /// A file that holds the server token.
+    #[arg(long, conflicts_with = "token", requires = "etcd_servers")]
+    pub token_file: Option<PathBuf>,
     /// Where the dashboard is served: an address and a port, or `off`. Default: 127.0.0.1:8444 if that is free. On a
     /// loopback address it is plain HTTP, on any other it is TLS with the API's certificate.
     #[arg(long, value_parser = dashboard_address)]
@@ -99,7 +118,8 @@ pub struct Server {
     pub stop_containers: bool,
 }
 
-const SERVER_HELP: &str = "The admin's kubeconfig is <data-dir>/admin.kubeconfig, the token for agents <data-dir>/token. \
+const SERVER_HELP: &str = "The admin's kubeconfig is <data-dir>/admin.kubeconfig, the token for agents <data-dir>/token; \
+with --etcd-servers the token for further servers is <data-dir>/server-token. \
 Image archives in <data-dir>/images are imported at start.";
 
 /// A node of a cluster whose server is elsewhere.
@@ -108,9 +128,10 @@ Image archives in <data-dir>/images are imported at start.";
 pub struct Agent {
     #[command(flatten)]
     pub common: Common,
-    /// The server's address: `https://192.0.2.1:6443`.
-    #[arg(long)]
-    pub server: String,
+    /// The server's address: `https://192.0.2.1:6443`. Several, separated by commas: another is taken when one is not
+    /// there or not ready.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub server: Vec<String>,
     /// The token to join with: the content of <data-dir>/token on the server.
     #[arg(long, env = "KEELSON_TOKEN", hide_env_values = true)]
     pub token: Option<String>,

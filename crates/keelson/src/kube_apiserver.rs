@@ -15,10 +15,14 @@ pub fn main(args: Vec<String>) -> ExitCode {
     crate::block_on(async {
         let Some(flags) = apiserver::run::prepare(args)? else { return Ok(()) };
         let rt = Runtime::new();
-        let signals = rt.clone();
+        let (signals, delay) = (rt.clone(), flags.shutdown_delay_duration);
         rt.spawn_until_stop("signals", async move {
             runtime::tasks::terminated().await;
             Notify::from_env().stopping();
+            if !delay.is_zero() {
+                signals.ready.set(apiserver::health::LEAVING, Err("process is shutting down".to_owned()));
+                tokio::time::sleep(delay).await;
+            }
             signals.stop_token().cancel();
         });
         let ready = rt.ready.clone();

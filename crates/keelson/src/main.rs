@@ -12,6 +12,7 @@ mod node;
 mod nodeconf;
 mod preflight;
 mod server;
+mod shared;
 mod tools;
 mod trim;
 

@@ -2,7 +2,7 @@
 
 use crate::flags::{self, Server};
 use crate::keys::Keys;
-use crate::{cluster, node, trim};
+use crate::{cluster, node, shared, trim};
 use apiserver::ApiServer;
 use client::Client;
 use meta::UserInfo;
@@ -47,10 +47,20 @@ async fn run(f: Server) -> Result<(), String> {
     let advertise = f.advertise_address.unwrap_or_else(|| f.common.host_ip());
 
     notify.status("opening the store");
-    let database = dir.join("store/state.db");
-    let store = storage::Embedded::open(&database, storage::Options::default(), layers.api.clone())
-        .await
-        .map_err(|e| e.to_string())?;
+    // The store outlives the server: requests in flight still write.
+    let below = Runtime::new();
+    let (store, embedded, _lock) = if f.etcd_servers.is_empty() {
+        let database = dir.join("store/state.db");
+        let s = storage::Embedded::open(&database, storage::Options::default(), below.clone())
+            .await
+            .map_err(|e| e.to_string())?;
+        (s.clone() as Arc<dyn storage::Storage>, Some(s), None)
+    } else {
+        let lock = own(&dir)?;
+        let Some(s) = shared::store(&f, &below).await? else { return Ok(()) };
+        shared::keys(&f, &s, below.clock.unix_seconds()).await?;
+        (s as Arc<dyn storage::Storage>, None, Some(lock))
+    };
     // From here on this process owns the data directory.
     let pid = dir.join("server.pid");
     setup::files::write(&pid, format!("{}\n", std::process::id()).as_bytes(), 0o644)
@@ -89,9 +99,22 @@ async fn run(f: Server) -> Result<(), String> {
     for layer in [&layers.node, &layers.work, &layers.api] {
         layer.shutdown(GRACE).await;
     }
-    store.close().await;
+    below.shutdown(GRACE).await;
+    if let Some(s) = embedded {
+        s.close().await;
+    }
     let _ = std::fs::remove_file(pid);
     outcome.map(drop)
+}
+
+/// Takes the data directory of a server whose store is elsewhere, for as long as the answer is kept.
+fn own(dir: &std::path::Path) -> Result<std::fs::File, String> {
+    let path = dir.join("server.lock");
+    let file = std::fs::File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        format!("another keelson server uses {}: stop it, or choose another --data-dir", dir.display())
+    })?;
+    Ok(file)
 }
 
 async fn bring_up(
@@ -131,6 +154,9 @@ async fn bring_up(
     if f.runs("kube-dns") {
         let user = UserInfo::service_account("kube-system", "kube-dns");
         cluster::dns(f, client(user), &master, &layers.node).await?;
+        if !f.etcd_servers.is_empty() {
+            layers.work.spawn_until_stop("cluster DNS", cluster::keep_dns(f.clone(), master.clone()));
+        }
     }
     if f.runs("kubelet") {
         notify.status("waiting for the node to be Ready");

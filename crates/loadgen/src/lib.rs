@@ -1,7 +1,10 @@
-//! loadgen: what `cargo xtask bench` puts load on an API server or a store with. It knows only the wire, and prints one
-//! line of JSON: rates, latencies, and the CPU time of the processes it was told to watch.
+//! loadgen: what `cargo xtask bench` puts load on an API server or a store with, and `cargo xtask ha` on several.
+//! It knows only the wire, and prints one line of JSON: rates, latencies, and the CPU time of the processes it was told to watch.
 #![allow(clippy::disallowed_methods, reason = "a tool of its own: no runtime to spawn on, no clock to share")]
 
+mod ask;
+mod balance;
+mod converge;
 mod crud;
 pub mod delay;
 mod dns;
@@ -16,6 +19,7 @@ mod ready;
 mod schedule;
 mod service;
 mod stat;
+mod steady;
 mod watch;
 
 use serde_json::Value;
@@ -66,9 +70,15 @@ pub async fn run(command: &str, args: &Args) -> Result<Value, String> {
         "dns" => dns::run(args).await,
         "pods" => pods::run(args).await,
         "delay" => delay::run(args).await,
+        "steady" => steady::run(args).await,
+        "balance" => balance::run(args).await,
+        "relay" => balance::relay(args).await,
+        "converge" => converge::run(args).await,
+        "get" => ask::get(args).await,
+        "leader" => ask::leader(args).await,
         _ => Err(format!(
             "usage: loadgen COMMAND --NAME VALUE..., the command one of pki ready crud fill list watch etcd schedule \
-             services node programmed change connect dns pods delay, not {command}"
+             services node programmed change connect dns pods delay steady balance relay converge get leader, not {command}"
         )),
     }
 }

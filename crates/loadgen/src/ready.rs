@@ -1,4 +1,4 @@
-//! Waits until `/readyz` (or `--path`) answers ok and says when that was, by the clock of the machine.
+//! Waits until `/readyz` (or `--path`) answers 200 (or `--status`) and says when that was, by the clock of the machine.
 
 use crate::Args;
 use crate::net::{Call, Target};
@@ -9,6 +9,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     let target = Target::anonymous(args.text("url")?);
     let path = args.or("path", "/readyz").to_owned();
     let limit = Duration::from_secs(args.number("timeout", 60)?);
+    let wanted = args.number("status", 200)?;
     let begin = Instant::now();
     let mut last = String::new();
     while begin.elapsed() < limit {
@@ -16,7 +17,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
             Ok(mut conn) => {
                 while begin.elapsed() < limit {
                     match conn.raw(Call::get(&path, "")).await {
-                        Ok((200, _)) => {
+                        Ok((status, _)) if u64::from(status) == wanted => {
                             let at =
                                 SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?;
                             return Ok(json!({"at": at.as_secs_f64()}));

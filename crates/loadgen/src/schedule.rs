@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-fn node(i: u64) -> Value {
+pub fn node(i: u64) -> Value {
     let name = format!("sim-{i:05}");
     let size = json!({"cpu": "64", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"});
     json!({"apiVersion": "v1", "kind": "Node",

@@ -56,7 +56,9 @@ async fn main(flags: Flags) -> Result<(), String> {
     let rt = Runtime::new();
     let kubeconfig = scheduling.kubeconfig.as_deref().map(Path::new);
     let connection = client::Config::for_component(kubeconfig, &flags.master).map_err(|e| e.to_string())?;
-    let transport = HttpTransport::new(connection, &rt).map_err(|e| e.to_string())?;
+    // Connections outlive the work: the lease is given back when that has stopped.
+    let below = Runtime::new();
+    let transport = HttpTransport::new(connection, &below).map_err(|e| e.to_string())?;
     let client = Client::new(Arc::new(transport));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let config = Config { scheduling, ..Config::new(host.trim()) };
@@ -78,5 +80,6 @@ async fn main(flags: Flags) -> Result<(), String> {
     });
     let result = run(config, client, rt.clone()).await.map_err(|e| e.to_string());
     rt.shutdown(Duration::from_secs(5)).await;
+    below.shutdown(Duration::from_secs(1)).await;
     result
 }

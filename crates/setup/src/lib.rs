@@ -7,9 +7,11 @@ pub mod files;
 pub mod gen_config;
 pub mod kubeconfig;
 pub mod pki;
+pub mod shared;
 pub mod token;
 
 pub use pki::{Identity, Pki};
+pub use shared::{ServerToken, Shared};
 pub use token::JoinToken;
 
 /// What went wrong, and with which file.

@@ -118,4 +118,12 @@ pub trait Storage: Send + Sync + 'static {
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>>;
     /// Bytes on disk, for metrics.
     fn size(&self) -> u64;
+    /// Whether the store answers: what readiness asks.
+    fn health(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// Whether other servers may write there too.
+    fn shared(&self) -> bool {
+        false
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::watch::Hub;
 use crate::writer::Published;
-use crate::{Error, Revision, Snapshot, Watch, Watcher};
+use crate::{Error, Event, Revision, Snapshot, Watch, Watcher};
 use arc_swap::ArcSwap;
 use mvcc::State;
 use mvcc::follow::Change;
@@ -95,6 +95,13 @@ impl Mirror {
     pub async fn reached(&self, revision: Revision) {
         // The sender lives as long as `self`.
         let _ = self.revision.subscribe().wait_for(|r| *r >= revision).await;
+    }
+
+    /// What became of a key after a revision.
+    pub fn history(&self, key: &str, after: Revision) -> Result<Vec<Event>, Error> {
+        let now = self.published.load_full();
+        let all = now.state.events_after(after, key)?;
+        Ok(all.filter(|e| &*e.record.key == key).cloned().collect())
     }
 
     /// Ends all watches.

@@ -60,6 +60,11 @@ impl ApiServer {
             this.bootstrap().await;
             kubernetes_service::keep(&this).await;
         });
+        let this = self.clone();
+        self.rt.spawn("kubernetes service", async move {
+            this.rt.stopping().await;
+            kubernetes_service::leave(&this).await;
+        });
     }
 
     /// Runs the hooks once, each until it has succeeded.

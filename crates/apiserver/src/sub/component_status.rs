@@ -50,7 +50,7 @@ async fn all(cx: &Cx) -> Vec<Value> {
     for (name, check, port) in COMPONENTS {
         out.push(status(name, &probe(cx, check, port).await));
     }
-    let store = cx.server.store.latest().await.map(|_| ()).map_err(|e| e.to_string());
+    let store = cx.server.store.health().await.map_err(|e| e.to_string());
     out.push(status("etcd-0", &store));
     out.sort_by(|a, b| a.name().cmp(b.name()));
     out

@@ -55,6 +55,8 @@ pub struct Impersonate {
 pub struct Config {
     /// `https://host:port` and maybe a path that all requests get in front.
     pub server: String,
+    /// More servers of the same cluster: another is taken when one is not there or not ready. Without a path.
+    pub others: Vec<String>,
     pub ca: Option<Pem>,
     pub insecure_skip_tls_verify: bool,
     /// The name to verify in the server's certificate instead of the host.
@@ -75,6 +77,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             server: "http://localhost:8080".into(),
+            others: Vec::new(),
             ca: None,
             insecure_skip_tls_verify: false,
             tls_server_name: None,

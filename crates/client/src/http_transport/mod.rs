@@ -30,6 +30,11 @@ const MAX_RETRIES: u32 = 10;
 /// The longest `Retry-After` that is heeded.
 const MAX_RETRY_AFTER: u64 = 60;
 const PAGE: &str = "500";
+/// How often one of several servers is asked whether it is ready, how long it may take to say so, and how often in a
+/// row it may not be.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+const READY_WITHIN: Duration = Duration::from_secs(5);
+const READY_FAILURES: u32 = 2;
 const PROTO: &str = "application/vnd.kubernetes.protobuf,application/json";
 const PROTO_WATCH: &str = "application/vnd.kubernetes.protobuf;stream=watch,application/json";
 
@@ -91,9 +96,37 @@ impl HttpTransport {
             .http2_initial_stream_window_size(1 << 20)
             .http2_initial_connection_window_size(8 << 20)
             .build(connector.clone());
-        Ok(Self {
+        let several = !config.others.is_empty();
+        let me = Self {
             inner: Arc::new(Inner { pool, connector, credentials, scheme, authority, prefix, config }),
-        })
+        };
+        if several {
+            rt.spawn_until_stop("client-failover", me.clone().stay_ready());
+        }
+        Ok(me)
+    }
+
+    /// Of several servers: leaves one that is not ready for the next.
+    async fn stay_ready(self) {
+        let mut failures = 0;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let req = Request::get("/readyz").body(Bytes::new());
+            let Ok(mut req) = req else { return };
+            if self.inner.prepare(&mut req).await.is_err() {
+                continue;
+            }
+            let answer =
+                tokio::time::timeout(READY_WITHIN, self.inner.pool.request(req.map(Full::new))).await;
+            // One that does not let this client ask is no worse for it.
+            let ready = matches!(answer, Ok(Ok(r)) if !r.status().is_server_error());
+            failures = if ready { 0 } else { failures + 1 };
+            if failures == READY_FAILURES {
+                failures = 0;
+                tracing::warn!("the server is not ready: another is taken");
+                self.inner.connector.next_server();
+            }
+        }
     }
 
     pub fn config(&self) -> &Config {

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tonic::transport::Channel;
 
 /// How long one server has to answer a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -103,49 +104,19 @@ impl Servers {
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Makes a connection to one of the servers, beginning with the one after the last that failed.
+/// Makes connections to one server.
 #[derive(Clone)]
-struct Dial(Arc<Inner>);
+struct Dial(Arc<(Servers, Server)>);
 
-struct Inner {
-    from: Servers,
-    servers: Vec<Server>,
-    turn: AtomicUsize,
-}
-
-impl Inner {
-    async fn one(&self, s: &Server) -> Result<TokioIo<Box<dyn Io>>, String> {
-        let tcp = TcpStream::connect((s.host.as_str(), s.port)).await.map_err(|e| e.to_string())?;
-        tcp.set_nodelay(true).map_err(|e| e.to_string())?;
-        if !s.tls {
-            return Ok(TokioIo::new(Box::new(tcp)));
-        }
-        let name = ServerName::try_from(s.host.clone()).map_err(|e| e.to_string())?;
-        let tls = tokio_rustls::TlsConnector::from(self.from.tls()?).connect(name, tcp).await;
-        Ok(TokioIo::new(Box::new(tls.map_err(|e| e.to_string())?)))
+async fn connect(from: &Servers, s: &Server) -> Result<TokioIo<Box<dyn Io>>, String> {
+    let tcp = TcpStream::connect((s.host.as_str(), s.port)).await.map_err(|e| e.to_string())?;
+    tcp.set_nodelay(true).map_err(|e| e.to_string())?;
+    if !s.tls {
+        return Ok(TokioIo::new(Box::new(tcp)));
     }
-
-    async fn any(&self) -> Result<TokioIo<Box<dyn Io>>, std::io::Error> {
-        let mut why = String::new();
-        let first = self.turn.load(Ordering::Relaxed);
-        for i in 0..self.servers.len() {
-            let n = (first + i) % self.servers.len();
-            let s = &self.servers[n];
-            let done = tokio::time::timeout(PATIENCE, self.one(s)).await;
-            match done.unwrap_or_else(|_| Err("no answer".to_owned())) {
-                Ok(io) => {
-                    // The next connection goes elsewhere: this one ends when its server is in trouble.
-                    self.turn.store(n + 1, Ordering::Relaxed);
-                    return Ok(io);
-                }
-                Err(e) => {
-                    let at = format!("{}:{}: {e}", s.host, s.port);
-                    why = if why.is_empty() { at } else { format!("{why}; {at}") };
-                }
-            }
-        }
-        Err(std::io::Error::other(why))
-    }
+    let name = ServerName::try_from(s.host.clone()).map_err(|e| e.to_string())?;
+    let tls = tokio_rustls::TlsConnector::from(from.tls()?).connect(name, tcp).await;
+    Ok(TokioIo::new(Box::new(tls.map_err(|e| e.to_string())?)))
 }
 
 impl tower_service::Service<Uri> for Dial {
@@ -157,22 +128,48 @@ impl tower_service::Service<Uri> for Dial {
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, _: Uri) -> Self::Future {
-        let inner = self.0.clone();
-        Box::pin(async move { inner.any().await })
+        let to = self.0.clone();
+        Box::pin(async move {
+            let done = tokio::time::timeout(PATIENCE, connect(&to.0, &to.1)).await;
+            done.unwrap_or_else(|_| Err("no answer".to_owned()))
+                .map_err(|e| std::io::Error::other(format!("{}:{}: {e}", to.1.host, to.1.port)))
+        })
     }
 }
 
-/// A channel that connects when it is used, and anew when the connection is lost.
-pub fn channel(from: &Servers) -> Result<tonic::transport::Channel, String> {
-    let servers = from.parse()?;
-    let dial = Dial(Arc::new(Inner { from: from.clone(), servers, turn: AtomicUsize::new(0) }));
-    let endpoint = tonic::transport::Endpoint::from_static("http://etcd")
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(16 << 20);
-    Ok(endpoint.connect_with_connector_lazy(dial))
+/// The members of a cluster, each with a channel that connects when it is used, and anew when the connection is lost.
+/// One of them is asked until it is in trouble.
+pub struct Members {
+    channels: Vec<Channel>,
+    turn: AtomicUsize,
+}
+
+impl Members {
+    pub fn new(from: &Servers) -> Result<Self, String> {
+        let channel = |s: Server| {
+            tonic::transport::Endpoint::from_static("http://etcd")
+                // Not more often than etcd allows (--grpc-keepalive-min-time, 5 s).
+                .http2_keep_alive_interval(Duration::from_secs(6))
+                .keep_alive_timeout(Duration::from_secs(4))
+                .keep_alive_while_idle(true)
+                .initial_stream_window_size(4 << 20)
+                .initial_connection_window_size(16 << 20)
+                .connect_with_connector_lazy(Dial(Arc::new((from.clone(), s))))
+        };
+        Ok(Self { channels: from.parse()?.into_iter().map(channel).collect(), turn: AtomicUsize::new(0) })
+    }
+    pub fn len(&self) -> usize {
+        self.channels.len()
+    }
+    /// Who is asked now, and by what number it is known.
+    pub fn now(&self) -> (usize, Channel) {
+        let n = self.turn.load(Ordering::Relaxed);
+        (n, self.channels[n % self.channels.len()].clone())
+    }
+    /// The one with this number is in trouble: the next is asked from now on, unless that was said already.
+    pub fn next(&self, after: usize) {
+        let _ = self.turn.compare_exchange(after, after + 1, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

@@ -2,42 +2,51 @@
 //!
 //! The mirror follows every key of the etcd, so that it reaches every revision; values outside of `/registry/` are not
 //! kept. A write answers when etcd has it and the mirror shows it; a consistent read asks etcd for its revision and
-//! waits for the mirror to get there.
+//! waits for the mirror to get there. A member in trouble is left for the next one, and a request goes on being tried
+//! while the cluster chooses another leader.
 
+mod ask;
 mod dial;
+mod follow;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use dial::Servers;
 
 use crate::pb::etcdserverpb as pb;
 use crate::pb::mvccpb::KeyValue;
+use ask::{Cluster, kv};
 use bytes::Bytes;
+use follow::everything;
 use futures::future::BoxFuture;
-use mvcc::State;
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
-use pb::kv_client::KvClient;
 use pb::lease_client::LeaseClient;
 use pb::maintenance_client::MaintenanceClient;
 use pb::request_op::Request as Op;
 use pb::response_op::Response as OpAnswer;
-use pb::watch_client::WatchClient;
-use pb::watch_request::RequestUnion;
 use runtime::Runtime;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use storage::{Change, Error, Mirror, Outcome, Record, Revision, Snapshot, Storage, Watch};
-use tonic::Status;
-use tonic::transport::Channel;
+use storage::{Error, Mirror, Outcome, Record, Revision, Snapshot, Storage, Watch};
+use write::{Fence, Written};
 
 const PREFIX: &str = "/registry/";
+/// What servers of a cluster share, sealed. Its value is kept here too.
+pub const SERVERS: &str = "/keelson/servers";
+
+/// Whether the values of a key are kept.
+fn kept(key: &str) -> bool {
+    key.starts_with(PREFIX) || key == SERVERS
+}
+
 /// Where API servers agree on who compacts (upstream: `compact_rev_key`).
 const COMPACT_KEY: &str = "compact_rev_key";
-const PAGE: i64 = 500;
 const MESSAGE: usize = 1 << 30;
-const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
+/// How long etcd may take to answer before this server is not ready.
+const HEALTHY: Duration = Duration::from_secs(2);
 /// History in memory, as the embedded store keeps it.
 const HISTORY_BYTES: usize = 128 << 20;
 const BACKLOG: usize = 10_000;
@@ -53,45 +62,14 @@ struct Lease {
 }
 
 pub struct Remote {
-    channel: Channel,
+    cluster: Cluster,
     mirror: Mirror,
+    fence: Fence,
+    /// Told when the watch is to be begun anew with another member.
+    behind: tokio::sync::Notify,
     lease: Mutex<Option<Lease>>,
     size: AtomicU64,
     rt: Runtime,
-}
-
-fn failure(s: &Status) -> Error {
-    let text = s.message();
-    if text.contains("request is too large") {
-        return Error::TooLarge(0);
-    }
-    if text.contains("requested lease not found") {
-        return Error::NoLease(0);
-    }
-    let cause = std::error::Error::source(s).map(chain).unwrap_or_default();
-    Error::Io(format!("etcd: {text}{}{cause}", if cause.is_empty() { "" } else { ": " }))
-}
-
-/// An error and what is behind it, without what it says twice.
-fn chain(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut at = e.source();
-    while let Some(e) = at {
-        let more = e.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        at = e.source();
-    }
-    text
-}
-
-async fn within<T>(f: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Result<T, Error> {
-    match tokio::time::timeout(PATIENCE, f).await {
-        Ok(Ok(r)) => Ok(r.into_inner()),
-        Ok(Err(s)) => Err(failure(&s)),
-        Err(_) => Err(Error::Io("etcd: request timed out".into())),
-    }
 }
 
 fn revision(h: Option<&pb::ResponseHeader>) -> Revision {
@@ -100,7 +78,7 @@ fn revision(h: Option<&pb::ResponseHeader>) -> Revision {
 
 fn record(kv: KeyValue, sub: u32) -> Result<Record, Error> {
     let key = std::str::from_utf8(&kv.key).map_err(|_| Error::Io("etcd: a key is not text".into()))?;
-    let kept = key.starts_with(PREFIX);
+    let kept = kept(key);
     Ok(Record {
         key: key.into(),
         value: if kept { kv.value } else { Bytes::new() },
@@ -113,50 +91,13 @@ fn record(kv: KeyValue, sub: u32) -> Result<Record, Error> {
     })
 }
 
-fn kv(channel: &Channel) -> KvClient<Channel> {
-    KvClient::new(channel.clone()).max_decoding_message_size(MESSAGE).max_encoding_message_size(MESSAGE)
-}
-
-/// Every key, as of one revision.
-async fn everything(channel: &Channel) -> Result<State, Error> {
-    let mut records = Vec::new();
-    let (mut from, mut at) = (Bytes::from_static(b"\0"), 0);
-    loop {
-        let ask = pb::RangeRequest {
-            key: from.clone(),
-            range_end: Bytes::from_static(b"\0"),
-            limit: PAGE,
-            revision: at,
-            ..pb::RangeRequest::default()
-        };
-        let page = within(kv(channel).range(ask)).await?;
-        if at == 0 {
-            at = revision(page.header.as_ref());
-        }
-        let Some(last) = page.kvs.last() else { break };
-        let mut next = last.key.to_vec();
-        next.push(0);
-        from = next.into();
-        for kv in page.kvs {
-            // Keys that are no text belong to nobody here.
-            if std::str::from_utf8(&kv.key).is_ok() {
-                records.push(record(kv, 0)?);
-            }
-        }
-        if !page.more {
-            break;
-        }
-    }
-    Ok(State::beginning(at, records))
-}
-
 impl Remote {
     /// Waits until the cluster answers, and fills the mirror. `compact_every` zero: others compact.
     pub async fn open(servers: &Servers, compact_every: Duration, rt: Runtime) -> Result<Arc<Self>, String> {
-        let channel = dial::channel(servers)?;
+        let cluster = Cluster::new(servers)?;
         let mut said = false;
         let state = loop {
-            match everything(&channel).await {
+            match everything(&cluster).await {
                 Ok(s) => break s,
                 Err(e) if !said => {
                     said = true;
@@ -171,7 +112,9 @@ impl Remote {
         };
         tracing::info!(revision = state.revision(), servers = servers.urls.join(","), "etcd is there");
         let me = Arc::new(Self {
-            channel,
+            cluster,
+            fence: Fence::new(),
+            behind: tokio::sync::Notify::new(),
             mirror: Mirror::new(state, HISTORY_BYTES, BACKLOG),
             lease: Mutex::new(None),
             size: AtomicU64::new(0),
@@ -189,83 +132,10 @@ impl Remote {
         Ok(me)
     }
 
-    /// Keeps the mirror as etcd is.
-    async fn follow(&self) {
-        loop {
-            match self.watch_once().await {
-                Ok(()) => tracing::debug!("etcd ended the watch"),
-                Err(Error::Compacted { .. }) => {
-                    tracing::warn!("changes of etcd were missed: everything is read again");
-                    match everything(&self.channel).await {
-                        Ok(s) => self.mirror.replace(s),
-                        Err(e) => tracing::warn!("{e}"),
-                    }
-                }
-                Err(e) => tracing::warn!("{e}; trying again"),
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    async fn watch_once(&self) -> Result<(), Error> {
-        let create = pb::WatchCreateRequest {
-            key: Bytes::from_static(b"\0"),
-            range_end: Bytes::from_static(b"\0"),
-            start_revision: self.mirror.revision() + 1,
-            progress_notify: true,
-            fragment: true,
-            ..pb::WatchCreateRequest::default()
-        };
-        let first = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
-        // The stream of requests stays open as long as that of answers is read.
-        let requests = futures::StreamExt::chain(
-            futures::stream::iter([first]),
-            futures::stream::pending::<pb::WatchRequest>(),
-        );
-        let mut client = WatchClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE);
-        let mut answers = client.watch(requests).await.map_err(|s| failure(&s))?.into_inner();
-        let mut pending: Vec<(Revision, Vec<Change>)> = Vec::new();
-        while let Some(a) = answers.message().await.map_err(|s| failure(&s))? {
-            if a.compact_revision > 0 {
-                let asked = self.mirror.revision() + 1;
-                return Err(Error::Compacted { asked, floor: a.compact_revision });
-            }
-            if a.canceled {
-                return Err(Error::Io(format!("etcd ended the watch: {}", a.cancel_reason)));
-            }
-            let now = revision(a.header.as_ref());
-            let quiet = a.events.is_empty() && !a.created && !a.fragment;
-            for e in a.events {
-                let Some(kv) = e.kv else { continue };
-                let r = kv.mod_revision;
-                if pending.last().is_none_or(|(last, _)| *last != r) {
-                    pending.push((r, Vec::new()));
-                }
-                let (Ok(key), Some((_, changes))) = (std::str::from_utf8(&kv.key), pending.last_mut()) else {
-                    continue;
-                };
-                let kept = key.starts_with(PREFIX);
-                let value = (e.r#type == 0).then(|| (if kept { kv.value } else { Bytes::new() }, kv.lease));
-                changes.push(Change { key: key.to_owned(), value });
-            }
-            // A revision that comes in pieces is one revision.
-            if a.fragment {
-                continue;
-            }
-            if quiet && now > self.mirror.revision() {
-                pending.push((now, Vec::new()));
-            }
-            if !pending.is_empty() {
-                self.mirror.apply(std::mem::take(&mut pending));
-            }
-        }
-        Ok(())
-    }
-
     async fn measure(&self) {
         loop {
-            let mut c = MaintenanceClient::new(self.channel.clone());
-            if let Ok(s) = within(c.status(pb::StatusRequest::default())).await {
+            let ask = |c| async move { MaintenanceClient::new(c).status(pb::StatusRequest::default()).await };
+            if let Ok(s) = self.cluster.once(HEALTHY, ask).await {
                 self.size.store(u64::try_from(s.db_size).unwrap_or(0), Ordering::Relaxed);
             }
             tokio::time::sleep(Duration::from_secs(30)).await;
@@ -298,76 +168,58 @@ impl Remote {
         let put =
             pb::PutRequest { key: key.clone(), value: mark.to_string().into(), ..pb::PutRequest::default() };
         let get = pb::RangeRequest { key, ..pb::RangeRequest::default() };
-        let t = self.txn(compare, Op::RequestPut(put), get).await?;
+        let op = |o| vec![pb::RequestOp { request: Some(o) }];
+        let ask = pb::TxnRequest {
+            compare: vec![compare],
+            success: op(Op::RequestPut(put)),
+            failure: op(Op::RequestRange(get)),
+        };
+        let t = self
+            .cluster
+            .ask(|c| {
+                let a = ask.clone();
+                async move { kv(c).txn(a).await }
+            })
+            .await?;
         let now = revision(t.header.as_ref());
         if !t.succeeded {
             // Another API server was first.
-            let version = found(t.responses).map_or(0, |k| k.version);
+            let version = found(t.responses).pop().flatten().map_or(0, |k| k.version);
             return Ok((version, now));
         }
         if mark > 0 {
             let ask = pb::CompactionRequest { revision: mark, ..pb::CompactionRequest::default() };
-            within(kv(&self.channel).compact(ask)).await?;
+            self.cluster
+                .ask(|c| {
+                    let a = ask.clone();
+                    async move { kv(c).compact(a).await }
+                })
+                .await?;
             // Refused only for what is forgotten already.
             let _ = self.mirror.compact(mark);
         }
         Ok((time + 1, now))
     }
 
-    async fn txn(
-        &self,
-        compare: pb::Compare,
-        then: Op,
-        or: pb::RangeRequest,
-    ) -> Result<pb::TxnResponse, Error> {
-        let op = |o| vec![pb::RequestOp { request: Some(o) }];
-        let ask =
-            pb::TxnRequest { compare: vec![compare], success: op(then), failure: op(Op::RequestRange(or)) };
-        within(kv(&self.channel).txn(ask)).await
-    }
-
-    /// Carries out a write if the key's mod revision is `expected`. Answers the revision, or the key's record now.
-    async fn write(
-        &self,
-        key: &str,
-        expected: Option<Revision>,
-        then: Op,
-    ) -> Result<Result<(Revision, Vec<pb::ResponseOp>), Option<Record>>, Error> {
-        let bytes = Bytes::copy_from_slice(key.as_bytes());
-        let compare = match expected {
-            Some(r) => (CompareResult::Equal, r),
-            // True of every key.
-            None => (CompareResult::Greater, -1),
-        };
-        let compare = pb::Compare {
-            result: compare.0.into(),
-            target: CompareTarget::Mod.into(),
-            key: bytes.clone(),
-            target_union: Some(TargetUnion::ModRevision(compare.1)),
-            ..pb::Compare::default()
-        };
-        let get = pb::RangeRequest { key: bytes, ..pb::RangeRequest::default() };
-        let t = self.txn(compare, then, get).await?;
-        if !t.succeeded {
-            return Ok(Err(found(t.responses).map(|k| record(k, 0)).transpose()?));
-        }
-        let r = revision(t.header.as_ref());
-        Ok(Ok((r, t.responses)))
-    }
-
     /// Waits until the mirror shows a write.
     async fn shown(&self, r: Revision) {
-        if tokio::time::timeout(PATIENCE, self.mirror.reached(r)).await.is_err() {
+        if !self.reached(r).await {
             tracing::warn!(revision = r, "the watch of etcd is behind");
         }
     }
 }
 
-fn found(answers: Vec<pb::ResponseOp>) -> Option<KeyValue> {
-    answers.into_iter().find_map(|o| match o.response {
+/// What each range of a transaction found: one key at most.
+fn found(answers: Vec<pb::ResponseOp>) -> Vec<Option<KeyValue>> {
+    let one = |o: pb::ResponseOp| match o.response {
         Some(OpAnswer::ResponseRange(r)) => r.kvs.into_iter().next(),
         _ => None,
-    })
+    };
+    answers.into_iter().map(one).collect()
+}
+
+fn conflict(now: Option<KeyValue>) -> Result<Outcome, Error> {
+    Ok(Outcome::Conflict(now.map(|k| record(k, 0)).transpose()?.map(Arc::new)))
 }
 
 impl Storage for Remote {
@@ -378,8 +230,15 @@ impl Storage for Remote {
                 count_only: true,
                 ..pb::RangeRequest::default()
             };
-            let r = revision(within(kv(&self.channel).range(ask)).await?.header.as_ref());
-            if tokio::time::timeout(PATIENCE, self.mirror.reached(r)).await.is_err() {
+            let now = self
+                .cluster
+                .ask(|c| {
+                    let a = ask.clone();
+                    async move { kv(c).range(a).await }
+                })
+                .await?;
+            let r = revision(now.header.as_ref());
+            if !self.reached(r).await {
                 return Err(Error::Io(format!("etcd: the watch has not reached revision {r}")));
             }
             Ok(self.mirror.keys())
@@ -410,7 +269,7 @@ impl Storage for Remote {
                 prev_kv: true,
                 ..pb::PutRequest::default()
             };
-            let done = match self.write(key, expected, Op::RequestPut(put)).await {
+            let done = match self.write(key, Some(&value), expected, Op::RequestPut(put)).await {
                 Err(Error::TooLarge(_)) => return Err(Error::TooLarge(size)),
                 Err(Error::NoLease(_)) => {
                     // It was revoked, or ended early: the next one makes another.
@@ -420,8 +279,9 @@ impl Storage for Remote {
                 other => other?,
             };
             let (r, answers) = match done {
-                Ok(d) => d,
-                Err(now) => return Ok(Outcome::Conflict(now.map(Arc::new))),
+                Written::Told(r, answers) => (r, answers),
+                Written::Seen(record) => return Ok(Outcome::Done(record)),
+                Written::Conflict(now) => return conflict(now),
             };
             self.shown(r).await;
             if let Some(shared) = self.mirror.keys().get(key).filter(|k| k.mod_revision == r) {
@@ -455,9 +315,11 @@ impl Storage for Remote {
                 key: Bytes::copy_from_slice(key.as_bytes()),
                 ..pb::DeleteRangeRequest::default()
             };
-            let (r, answers) = match self.write(key, expected, Op::RequestDeleteRange(delete)).await? {
-                Ok(d) => d,
-                Err(now) => return Ok(Outcome::Conflict(now.map(Arc::new))),
+            let op = Op::RequestDeleteRange(delete);
+            let (r, answers) = match self.write(key, None, expected, op).await? {
+                Written::Told(r, answers) => (r, answers),
+                Written::Seen(tombstone) => return Ok(Outcome::Done(tombstone)),
+                Written::Conflict(now) => return conflict(now),
             };
             let deleted = answers
                 .iter()
@@ -498,8 +360,9 @@ impl Storage for Remote {
                     return Ok(l.id);
                 }
             }
-            let mut c = LeaseClient::new(self.channel.clone());
-            let made = within(c.lease_grant(pb::LeaseGrantRequest { ttl: ttl + share, id: 0 })).await?;
+            let ask = pb::LeaseGrantRequest { ttl: ttl + share, id: 0 };
+            let made =
+                self.cluster.ask(|c| async move { LeaseClient::new(c).lease_grant(ask).await }).await?;
             let mut shared = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
             *shared = Some(Lease { id: made.id, until: now + ttl + share, keys: 1 });
             Ok(made.id)
@@ -509,12 +372,45 @@ impl Storage for Remote {
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let ask = pb::CompactionRequest { revision, ..pb::CompactionRequest::default() };
-            within(kv(&self.channel).compact(ask)).await?;
+            self.cluster
+                .ask(|c| {
+                    let a = ask.clone();
+                    async move { kv(c).compact(a).await }
+                })
+                .await?;
             self.mirror.compact(revision)
         })
     }
 
     fn size(&self) -> u64 {
         self.size.load(Ordering::Relaxed)
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let ask = pb::RangeRequest {
+                key: Bytes::from_static(b"/registry/health"),
+                count_only: true,
+                ..pb::RangeRequest::default()
+            };
+            let all = async {
+                loop {
+                    let once = self.cluster.once(HEALTHY, |c| {
+                        let a = ask.clone();
+                        async move { kv(c).range(a).await }
+                    });
+                    match once.await {
+                        Ok(_) => return,
+                        Err(_) => tokio::time::sleep(HEALTHY / 20).await,
+                    }
+                }
+            };
+            let done = tokio::time::timeout(HEALTHY, all).await;
+            done.map_err(|_| Error::Io("etcd: no member answers".into()))
+        })
+    }
+
+    fn shared(&self) -> bool {
+        true
     }
 }

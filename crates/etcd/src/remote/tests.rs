@@ -75,3 +75,99 @@ async fn two_clients_of_one_etcd_agree() {
     running.stop().await;
     std::fs::remove_dir_all(dir).unwrap();
 }
+
+/// What becomes of what goes over a way to etcd.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Open,
+    /// Requests are lost, and then the connection.
+    Deaf,
+    /// Requests arrive, answers do not; and then the connection is lost.
+    Mute,
+}
+
+/// A way to etcd that can be made bad for one connection at a time; it is good again for the next.
+async fn way(rt: &Runtime, to: &str) -> (String, tokio::sync::watch::Sender<Way>) {
+    let to = to.trim_start_matches("http://").to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (change, state) = tokio::sync::watch::channel(Way::Open);
+    let tasks = rt.clone();
+    rt.spawn_until_stop("way", async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = tokio::net::TcpStream::connect(&to).await.unwrap();
+            let (mut cr, mut cw) = client.into_split();
+            let (mut sr, mut sw) = server.into_split();
+            let mut state = state.clone();
+            tasks.spawn_until_stop("connection", async move {
+                let there = async {
+                    tokio::select! {
+                        r = tokio::io::copy(&mut cr, &mut sw) => r.map(drop).unwrap_or_default(),
+                        _ = state.clone().wait_for(|s| *s == Way::Deaf) => std::future::pending().await,
+                    }
+                };
+                let back = async {
+                    tokio::select! {
+                        r = tokio::io::copy(&mut sr, &mut cw) => r.map(drop).unwrap_or_default(),
+                        _ = state.clone().wait_for(|s| *s != Way::Open) => std::future::pending().await,
+                    }
+                };
+                let lost = async {
+                    let _ = state.wait_for(|s| *s != Way::Open).await;
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                };
+                tokio::select! { () = there => {}, () = back => {}, () = lost => {} }
+            });
+        }
+    });
+    (url, change)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_whose_answer_is_lost_happens_once() {
+    let rt = Runtime::new();
+    let (running, url, dir) = etcd(&rt).await;
+    let (bad, change) = way(&rt, &url).await;
+    // The first member is not there at all.
+    let urls = vec!["http://127.0.0.1:1".to_owned(), bad];
+    let a = Remote::open(&Servers { urls, ..Servers::default() }, Duration::ZERO, rt.child()).await.unwrap();
+    let b = Remote::open(&Servers { urls: vec![url], ..Servers::default() }, Duration::ZERO, rt.child());
+    let b = b.await.unwrap();
+    let mut watch = b.watch("/registry/x/", b.cached().revision()).unwrap();
+    a.health().await.unwrap();
+    let mut expected = Vec::new();
+    for (i, state) in [Way::Mute, Way::Deaf].into_iter().enumerate() {
+        let key = format!("/registry/x/{i}");
+        let spoil = || async {
+            change.send_replace(state);
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            change.send_replace(Way::Open);
+        };
+        let value = Bytes::from(format!("{state:?}"));
+        let (made, ()) = tokio::join!(a.put(&key, value, Some(0), 0), spoil());
+        let one = done(made.unwrap());
+        assert_eq!(one.version, 1, "{state:?}");
+        let (two, ()) = tokio::join!(a.put(&key, "two".into(), Some(one.mod_revision), 0), spoil());
+        assert_eq!(done(two.unwrap()).version, 2, "{state:?}");
+        let (gone, ()) = tokio::join!(a.delete(&key, None), spoil());
+        assert!(done(gone.unwrap()).is_tombstone(), "{state:?}");
+        expected.extend([(key.clone(), 1), (key.clone(), 2), (key, 0)]);
+    }
+    // Another who is not disturbed sees each change once.
+    let mut seen = Vec::new();
+    while seen.len() < expected.len() {
+        let Some(WatchItem::Events(e)) = watch.next().await else { panic!("no event") };
+        seen.extend(e.iter().map(|e| (e.record.key.to_string(), e.record.version)));
+    }
+    assert_eq!(seen, expected);
+    // A conflict stays one.
+    done(b.put("/registry/x/c", "b".into(), Some(0), 0).await.unwrap());
+    assert!(
+        matches!(a.put("/registry/x/c", "a".into(), Some(0), 0).await.unwrap(), Outcome::Conflict(Some(r)) if r.value == "b")
+    );
+    running.stop().await;
+    assert!(a.health().await.is_err());
+    rt.stop_token().cancel();
+    std::fs::remove_dir_all(dir).unwrap();
+}
