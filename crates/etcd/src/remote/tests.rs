@@ -86,6 +86,10 @@ enum Way {
     Mute,
 }
 
+async fn becomes(mut state: tokio::sync::watch::Receiver<Way>, what: fn(Way) -> bool) {
+    let _ = state.wait_for(|s| what(*s)).await;
+}
+
 /// A way to etcd that can be made bad for one connection at a time; it is good again for the next.
 async fn way(rt: &Runtime, to: &str) -> (String, tokio::sync::watch::Sender<Way>) {
     let to = to.trim_start_matches("http://").to_owned();
@@ -99,22 +103,22 @@ async fn way(rt: &Runtime, to: &str) -> (String, tokio::sync::watch::Sender<Way>
             let server = tokio::net::TcpStream::connect(&to).await.unwrap();
             let (mut cr, mut cw) = client.into_split();
             let (mut sr, mut sw) = server.into_split();
-            let mut state = state.clone();
+            let state = state.clone();
             tasks.spawn_until_stop("connection", async move {
                 let there = async {
                     tokio::select! {
                         r = tokio::io::copy(&mut cr, &mut sw) => r.map(drop).unwrap_or_default(),
-                        _ = state.clone().wait_for(|s| *s == Way::Deaf) => std::future::pending().await,
+                        () = becomes(state.clone(), |s| s == Way::Deaf) => std::future::pending().await,
                     }
                 };
                 let back = async {
                     tokio::select! {
                         r = tokio::io::copy(&mut sr, &mut cw) => r.map(drop).unwrap_or_default(),
-                        _ = state.clone().wait_for(|s| *s != Way::Open) => std::future::pending().await,
+                        () = becomes(state.clone(), |s| s != Way::Open) => std::future::pending().await,
                     }
                 };
                 let lost = async {
-                    let _ = state.wait_for(|s| *s != Way::Open).await;
+                    becomes(state.clone(), |s| s != Way::Open).await;
                     tokio::time::sleep(Duration::from_millis(300)).await;
                 };
                 tokio::select! { () = there => {}, () = back => {}, () = lost => {} }
@@ -132,8 +136,8 @@ async fn a_write_whose_answer_is_lost_happens_once() {
     // The first member is not there at all.
     let urls = vec!["http://127.0.0.1:1".to_owned(), bad];
     let a = Remote::open(&Servers { urls, ..Servers::default() }, Duration::ZERO, rt.child()).await.unwrap();
-    let b = Remote::open(&Servers { urls: vec![url], ..Servers::default() }, Duration::ZERO, rt.child());
-    let b = b.await.unwrap();
+    let good = Servers { urls: vec![url], ..Servers::default() };
+    let b = Remote::open(&good, Duration::ZERO, rt.child()).await.unwrap();
     let mut watch = b.watch("/registry/x/", b.cached().revision()).unwrap();
     a.health().await.unwrap();
     let mut expected = Vec::new();
