@@ -181,6 +181,10 @@ impl<'a> Call<'a> {
 }
 
 impl Conn {
+    /// Whether another request may be sent: false once the server has ended the connection, or said that it will.
+    pub async fn open(&mut self) -> bool {
+        self.send.ready().await.is_ok()
+    }
     pub async fn start(&mut self, c: Call<'_>) -> Result<Response<Incoming>, String> {
         let mut r = Request::builder()
             .method(c.method)

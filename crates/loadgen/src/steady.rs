@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// What the HTTP library says of a request that it never put on the wire.
+const NEVER_SENT: &str = "channel closed";
 /// How long a client waits before its one retry.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -88,7 +90,21 @@ impl Caller {
     }
     /// One attempt. Answers that say "not now" are errors as well.
     pub async fn once(&mut self, method: Method, path: &str, body: &Bytes) -> Result<(u16, Value), String> {
+        loop {
+            match self.attempt(method.clone(), path, body).await {
+                // The server had said goodbye: nothing was sent.
+                Err(e) if e == NEVER_SENT => {}
+                other => return other,
+            }
+        }
+    }
+    async fn attempt(&mut self, method: Method, path: &str, body: &Bytes) -> Result<(u16, Value), String> {
         let work = async {
+            if let Some(c) = self.conn.as_mut()
+                && !c.open().await
+            {
+                self.conn = None;
+            }
             if self.conn.is_none() {
                 self.conn = Some(self.shared.target.connect().await.map_err(|e| format!("connect: {e}"))?);
             }

@@ -65,7 +65,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let seed_number: u64 = seed.parse().map_err(|_| format!("--seed {seed}: not a number"))?;
     let servers: usize = servers.parse().ok().filter(|n| *n >= 2).ok_or("--servers: a number from 2")?;
     let programs = programs()?;
-    suite::peers()?;
+    for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+        suite::peer(name)?;
+    }
     let wanted = |name: &str, quick: bool| {
         if names.is_empty() { quick || !has("--quick") } else { names.iter().any(|n| *n == name) }
     };
