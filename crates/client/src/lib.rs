@@ -24,7 +24,7 @@ pub mod workers;
 pub use backoff::Backoff;
 pub use config::Config;
 pub use events::{EventRecorder, ObjectRef};
-pub use http_transport::{HttpTransport, server_verifier};
+pub use http_transport::{HttpTransport, check_key_pair, server_verifier};
 pub use informer::{Event, Informer, InformerFactory, Key, RawInformer, Subscription};
 pub use queue::Queue;
 pub use raw::{Body, Error, ListWatch, RawEvent, RawList, RawObject, RawStream, Transport};

@@ -124,6 +124,17 @@ impl Discovery {
         }
         Err(Error::plain(format!("the server doesn't have a resource type {word:?}")))
     }
+    /// Every resource that a bare word can mean, the likeliest first.
+    pub fn candidates(&self, word: &str) -> Vec<&Resource> {
+        let w = word.to_lowercase();
+        let named = |r: &&Resource| r.name == w || r.singular == w || r.kind.to_lowercase() == w;
+        let mut all: Vec<&Resource> = self.all.iter().filter(named).collect();
+        if all.is_empty() {
+            all = self.all.iter().filter(|r| r.short.contains(&w)).collect();
+        }
+        all.sort_by_key(|r| !r.preferred);
+        all
+    }
     fn pick(&self, f: impl Fn(&Resource) -> bool) -> Option<&Resource> {
         let mut hits = self.all.iter().filter(|r| f(r)).peekable();
         let first = hits.peek().copied();

@@ -36,6 +36,20 @@ impl Error {
             other => other,
         }
     }
+    /// What it says, without a prefix.
+    pub fn bare(&self) -> String {
+        match self {
+            Self::Status(s) => s.message.clone(),
+            Self::Plain(s) | Self::Raw(s, _) => s.clone(),
+            e => e.tell().0,
+        }
+    }
+    /// Whether the server names this cause.
+    pub fn has_cause(&self, reason: &str) -> bool {
+        let Self::Status(s) = self else { return false };
+        let d = serde_json::to_value(s).unwrap_or_default();
+        d["details"]["causes"].as_array().is_some_and(|a| a.iter().any(|c| c["reason"] == reason))
+    }
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Status(s) if s.reason == "NotFound")
     }

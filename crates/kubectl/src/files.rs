@@ -85,7 +85,8 @@ fn pattern(text: &str, out: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
-fn documents(source: &str, b: &[u8], out: &mut Vec<Manifest>) -> Result<(), Error> {
+/// The objects of a text.
+pub fn documents(source: &str, b: &[u8], out: &mut Vec<Manifest>) -> Result<(), Error> {
     let first = b.iter().find(|c| !c.is_ascii_whitespace());
     let all: Vec<Value> = if first == Some(&b'{') {
         let json: Result<Vec<Value>, _> =

@@ -3,6 +3,7 @@
 //! A command is one file in `commands` and one line in [`commands::COMMANDS`]. [`flags`] parses as pflag does, [`cx`]
 //! is the connection and its discovery, [`objects`] finds what a command line names, [`print`] writes it.
 
+pub mod change;
 pub mod commands;
 pub mod cx;
 pub mod discovery;
@@ -11,7 +12,10 @@ pub mod files;
 pub mod flags;
 pub mod jsonpath;
 pub mod objects;
+pub mod pods;
 pub mod print;
+pub mod remote;
+pub mod tabwriter;
 
 use error::Error;
 use flags::Parsed;
@@ -34,7 +38,7 @@ pub fn run(args: Vec<String>) -> ExitCode {
         Err(e) => {
             let (text, code) = e.tell();
             if !text.is_empty() {
-                eprintln!("{text}");
+                eprintln!("{}", text.strip_suffix('\n').unwrap_or(&text));
             }
             ExitCode::from(code)
         }
@@ -54,7 +58,11 @@ async fn dispatch(args: &[String]) -> Result<(), Error> {
                 Ok(())
             }
             Some(w) if w.starts_with('-') => Err(flags::unknown(w, "")),
-            Some(w) => Err(Error::plain(format!("unknown command {w:?} for \"kubectl\""))),
+            Some("options") => {
+                print!("{}", commands::options());
+                Ok(())
+            }
+            Some(w) => Err(commands::unknown(w)),
         };
     };
     let (command, rest, path) = found;
@@ -63,14 +71,13 @@ async fn dispatch(args: &[String]) -> Result<(), Error> {
     let p: Parsed = flags::parse(command.flags, &all, &path)?;
     if p.help || command.run.is_none() {
         if let Some(w) = p.args.first().filter(|_| command.run.is_none() && !p.help) {
-            return Err(Error::plain(format!("unknown command {w:?} for \"kubectl {path}\"")));
+            return Err(Error::plain(format!(
+                "unknown command {w:?}\nSee 'kubectl {path} -h' for help and examples"
+            )));
         }
         let text = commands::help(command, &path);
-        if !p.help {
-            return Err(Error::Raw(text, 1));
-        }
         print!("{text}");
-        return Ok(());
+        return if p.help { Ok(()) } else { Err(Error::Exit(1)) };
     }
     let cx = cx::Cx::new(p, path)?;
     match command.run {

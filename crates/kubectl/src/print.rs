@@ -15,6 +15,24 @@ pub fn line(s: &str) {
     out(&format!("{s}\n"));
 }
 
+/// Milliseconds as Go prints a duration: `1m0s`, `500ms`.
+pub fn duration(ms: i64) -> String {
+    let (sign, ms) = if ms < 0 { ("-", ms.unsigned_abs()) } else { ("", ms.unsigned_abs()) };
+    if ms == 0 {
+        return "0s".into();
+    }
+    if ms < 1000 {
+        return format!("{sign}{ms}ms");
+    }
+    let (h, m, s, f) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
+    let frac = if f == 0 { String::new() } else { format!(".{f:03}").trim_end_matches('0').to_owned() };
+    match (h, m) {
+        (0, 0) => format!("{sign}{s}{frac}s"),
+        (0, m) => format!("{sign}{m}m{s}{frac}s"),
+        (h, m) => format!("{sign}{h}h{m}m{s}{frac}s"),
+    }
+}
+
 /// Go's encoder writes these as escapes.
 fn html(s: String) -> String {
     if !s.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {

@@ -4,7 +4,7 @@ mod auth;
 mod connect;
 mod tls;
 
-pub use tls::server_verifier;
+pub use tls::{check_key_pair, server_verifier};
 
 use crate::config::Config;
 use crate::raw::{Body, BoxError, Error, ListWatch, RawList, RawStream, Transport};

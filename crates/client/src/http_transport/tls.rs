@@ -123,6 +123,20 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     if certs.is_empty() { Err("there is no certificate in the PEM data".into()) } else { Ok(certs) }
 }
 
+/// Whether PEM data is a certificate and its private key; the words are Go's.
+pub fn check_key_pair(cert: &[u8], key: &[u8]) -> Result<(), String> {
+    let certs =
+        certificates(cert).map_err(|_| "tls: failed to find any PEM data in certificate input".to_owned())?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| "tls: failed to find any PEM data in key input".to_owned())?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    match rustls::sign::CertifiedKey::from_der(certs, key, &provider) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => Err("tls: private key does not match public key".into()),
+        Err(e) => Err(format!("tls: {e}")),
+    }
+}
+
 /// The machine's own authorities, for servers of which the configuration names none.
 fn system_roots() -> Result<Vec<u8>, Error> {
     const PLACES: [&str; 4] = [

@@ -5,6 +5,17 @@ use crate::error::Error;
 use crate::flags::{Flag, Form, flag};
 use crate::print;
 
+super::commands! {
+    "api-resources" ""
+        "Print the supported API resources on the server"
+        "kubectl api-resources --namespaced=false"
+        FLAGS, resources;
+    "api-versions" ""
+        "Print the supported API versions on the server, in the form of \"group/version\""
+        "kubectl api-versions"
+        &[], versions;
+}
+
 pub const FLAGS: &[Flag] = &[
     flag("api-group", None, Form::Text, "", "Limit to resources in the specified API group"),
     flag(

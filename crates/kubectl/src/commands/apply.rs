@@ -12,6 +12,13 @@ use http::Method;
 use schema::Node;
 use serde_json::Value;
 
+super::commands! {
+    "apply" "-f FILENAME"
+        "Apply a configuration to a resource by file name or stdin"
+        "kubectl apply -f app.yaml\nkubectl apply --server-side -f app.yaml"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
@@ -106,18 +113,13 @@ async fn one(cx: &Cx, m: Manifest, dry: DryRun, server: bool) -> Result<(), Erro
         }
         Err(e) => return Err(e),
     };
-    let last =
-        objects::labels(&current, "/metadata/annotations").into_iter().find(|(k, _)| k == LAST_APPLIED);
-    if last.is_none() {
+    if current["metadata"]["annotations"].get(LAST_APPLIED).is_none() {
         eprintln!(
             "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.",
             format_args!("{}/{}", t.resource.name, t.name)
         );
     }
-    let original = match &last {
-        Some((_, s)) => serde_json::from_str(s).map_err(|e| Error::plain(format!("{LAST_APPLIED}: {e}")))?,
-        None => Value::Object(serde_json::Map::new()),
-    };
+    let original = original(&current)?;
     let (kind, patch) = difference(&t, &original, &modified, &current, cx.p.on("overwrite"))?;
     if patch.as_object().is_some_and(serde_json::Map::is_empty) {
         return objects::report(cx, &t, &current, &format!("unchanged{}", dry.suffix()));
@@ -138,6 +140,14 @@ async fn one(cx: &Cx, m: Manifest, dry: DryRun, server: bool) -> Result<(), Erro
     let same = text(&v, "/metadata/resourceVersion") == text(&current, "/metadata/resourceVersion");
     let done = if same && dry == DryRun::No { "unchanged" } else { "configured" };
     objects::report(cx, &t, &v, &format!("{done}{}", dry.suffix()))
+}
+
+/// What was applied last, by the object's annotation.
+pub fn original(current: &Value) -> Result<Value, Error> {
+    match current["metadata"]["annotations"][LAST_APPLIED].as_str() {
+        Some(s) => serde_json::from_str(s).map_err(|e| Error::plain(format!("{LAST_APPLIED}: {e}"))),
+        None => Ok(Value::Object(serde_json::Map::new())),
+    }
 }
 
 /// The patch and its type.

@@ -8,6 +8,17 @@ use crate::print;
 use http::Method;
 use serde_json::json;
 
+super::commands! {
+    "auth can-i" "VERB [TYPE | TYPE/NAME | NONRESOURCEURL]"
+        "Check whether an action is allowed"
+        "kubectl auth can-i create pods"
+        CAN_I, can_i;
+    "auth whoami" ""
+        "Check self subject attributes"
+        "kubectl auth whoami"
+        &[], whoami;
+}
+
 pub const CAN_I: &[Flag] = &[
     objects::ALL_NAMESPACES,
     flag("quiet", Some('q'), Form::Bool, "false", "Say nothing, only exit with 0 or 1"),

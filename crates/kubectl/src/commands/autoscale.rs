@@ -7,6 +7,13 @@ use crate::flags::{Flag, Form, flag};
 use crate::objects;
 use serde_json::{Value, json};
 
+super::commands! {
+    "autoscale" "(-f FILENAME | TYPE NAME) [--min=MINPODS] --max=MAXPODS [--cpu=TARGET]"
+        "Autoscale a deployment, replica set, stateful set, or replication controller"
+        "kubectl autoscale deploy web --min=2 --max=10 --cpu=80%"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

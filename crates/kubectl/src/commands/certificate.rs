@@ -7,6 +7,17 @@ use crate::objects::{self, Target, text};
 use http::Method;
 use serde_json::{Value, json};
 
+super::commands! {
+    "certificate approve" "(-f FILENAME | NAME)"
+        "Approve a certificate signing request"
+        "kubectl certificate approve csr-x"
+        FLAGS, approve;
+    "certificate deny" "(-f FILENAME | NAME)"
+        "Deny a certificate signing request"
+        "kubectl certificate deny csr-x"
+        FLAGS, deny;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

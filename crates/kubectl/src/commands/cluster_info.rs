@@ -5,6 +5,13 @@ use crate::error::Error;
 use crate::objects::text;
 use crate::print;
 
+super::commands! {
+    "cluster-info" ""
+        "Display addresses of the control plane and of services that belong to it"
+        "kubectl cluster-info"
+        &[], run;
+}
+
 pub async fn run(cx: Cx) -> Result<(), Error> {
     let server = cx.config()?.server;
     let server = server.trim_end_matches('/');

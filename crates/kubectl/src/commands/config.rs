@@ -9,6 +9,57 @@ use client::config::kubeconfig::{Kubeconfig, NamedCluster, NamedContext, NamedUs
 use serde_json::Value;
 use std::path::PathBuf;
 
+super::commands! {
+    "config view" ""
+        "Display merged kubeconfig settings or a specified kubeconfig file"
+        "kubectl config view --minify"
+        VIEW, view;
+    "config current-context" ""
+        "Display the current-context"
+        "kubectl config current-context"
+        &[], current_context;
+    "config get-contexts" "[NAME]"
+        "Describe one or many contexts"
+        "kubectl config get-contexts"
+        GET, get_contexts;
+    "config get-clusters" ""
+        "Display clusters defined in the kubeconfig"
+        "kubectl config get-clusters"
+        &[], get_clusters;
+    "config get-users" ""
+        "Display users defined in the kubeconfig"
+        "kubectl config get-users"
+        &[], get_users;
+    "config use-context" "CONTEXT_NAME"
+        "Set the current-context in a kubeconfig file"
+        "kubectl config use-context prod"
+        &[], use_context;
+    "config set-cluster" "NAME [--server=server]"
+        "Set a cluster entry in kubeconfig"
+        "kubectl config set-cluster c --server=https://h:6443"
+        CLUSTER, set_cluster;
+    "config set-credentials" "NAME [--token=bearer_token]"
+        "Set a user entry in kubeconfig"
+        "kubectl config set-credentials u --token=t"
+        USER, set_credentials;
+    "config set-context" "[NAME | --current] [--cluster=cluster] [--user=user] [--namespace=namespace]"
+        "Set a context entry in kubeconfig"
+        "kubectl config set-context --current --namespace=dev"
+        CONTEXT, set_context;
+    "config delete-context" "NAME"
+        "Delete the specified context from the kubeconfig"
+        "kubectl config delete-context c"
+        &[], delete_context;
+    "config delete-cluster" "NAME"
+        "Delete the specified cluster from the kubeconfig"
+        "kubectl config delete-cluster c"
+        &[], delete_cluster;
+    "config delete-user" "NAME"
+        "Delete the specified user from the kubeconfig"
+        "kubectl config delete-user u"
+        &[], delete_user;
+}
+
 pub const VIEW: &[Flag] = &[
     flag(
         "minify",

@@ -10,14 +10,45 @@ use client::url::with_query;
 use http::Method;
 use serde_json::{Value, json};
 
-const VALIDATE: Flag = flag(
+super::commands! {
+    "create" "-f FILENAME"
+        "Create a resource from a file or from stdin"
+        "kubectl create -f pod.yaml"
+        FLAGS, run;
+    "create namespace" "NAME"
+        "Create a namespace with the specified name"
+        "kubectl create namespace team"
+        MAKE, namespace;
+    "create serviceaccount" "NAME"
+        "Create a service account with the specified name"
+        "kubectl create serviceaccount robot"
+        MAKE, serviceaccount;
+    "create configmap" "NAME [--from-literal=key=value] [--from-file=[key=]source]"
+        "Create a config map from a local file, directory or literal value"
+        "kubectl create configmap c --from-literal=a=b"
+        DATA, configmap;
+    "create secret generic" "NAME [--type=string] [--from-file=[key=]source] [--from-literal=key1=value1]"
+        "Create a secret from a local file, directory, or literal value"
+        "kubectl create secret generic s --from-literal=a=b"
+        SECRET, secret;
+    "create deployment" "NAME --image=image -- [COMMAND] [args...]"
+        "Create a deployment with the specified name"
+        "kubectl create deployment web --image=nginx --replicas=3"
+        DEPLOY, deployment;
+    "replace" "-f FILENAME"
+        "Replace a resource by file name or stdin"
+        "kubectl replace -f pod.yaml"
+        REPLACE, replace;
+}
+
+pub const VALIDATE: Flag = flag(
     "validate",
     None,
     Form::Maybe("strict"),
     "strict",
     "Field validation: strict, warn or ignore (true, false)",
 );
-const SAVE: Flag = flag(
+pub const SAVE: Flag = flag(
     "save-config",
     None,
     Form::Bool,

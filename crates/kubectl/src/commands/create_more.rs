@@ -10,6 +10,49 @@ use crate::print;
 use http::Method;
 use serde_json::{Value, json};
 
+super::commands! {
+    "create token" "SERVICE_ACCOUNT_NAME"
+        "Request a service account token"
+        "kubectl create token robot --duration=10m"
+        TOKEN, token;
+    "create role" "NAME --verb=verb --resource=resource.group/subresource"
+        "Create a role with single rule"
+        "kubectl create role r --verb=get,list --resource=pods"
+        ROLE, role;
+    "create clusterrole" "NAME --verb=verb --resource=resource.group"
+        "Create a cluster role"
+        "kubectl create clusterrole r --verb=get --resource=nodes"
+        CLUSTERROLE, clusterrole;
+    "create rolebinding" "NAME --clusterrole=NAME|--role=NAME [--user=u] [--group=g] [--serviceaccount=ns:name]"
+        "Create a role binding for a particular role or cluster role"
+        "kubectl create rolebinding b --role=r --user=ann"
+        BINDING, rolebinding;
+    "create clusterrolebinding" "NAME --clusterrole=NAME [--user=u] [--group=g] [--serviceaccount=ns:name]"
+        "Create a cluster role binding for a particular cluster role"
+        "kubectl create clusterrolebinding b --clusterrole=view --group=dev"
+        CLUSTERBINDING, clusterrolebinding;
+    "create service clusterip" "NAME [--tcp=port:targetPort]"
+        "Create a ClusterIP service"
+        "kubectl create service clusterip s --tcp=80:8080"
+        CLUSTERIP, clusterip;
+    "create service nodeport" "NAME [--tcp=port:targetPort]"
+        "Create a NodePort service"
+        "kubectl create service nodeport s --tcp=80:8080"
+        NODEPORT, nodeport;
+    "create service loadbalancer" "NAME [--tcp=port:targetPort]"
+        "Create a LoadBalancer service"
+        "kubectl create service loadbalancer s --tcp=80:8080"
+        LOADBALANCER, loadbalancer;
+    "create service externalname" "NAME --external-name external.name"
+        "Create an ExternalName service"
+        "kubectl create service externalname s --external-name=db.example.com"
+        EXTERNALNAME, externalname;
+    "create job" "NAME (--image=image | --from=cronjob/name) -- [COMMAND] [args...]"
+        "Create a job with the specified name"
+        "kubectl create job j --image=busybox -- date"
+        JOB, job;
+}
+
 macro_rules! with {
     ($name:ident: $($f:expr),* $(,)?) => {
         pub const $name: &[Flag] =

@@ -10,6 +10,13 @@ use http::Method;
 use serde_json::Value;
 use std::time::Duration;
 
+super::commands! {
+    "delete" "([-f FILENAME] | TYPE [(NAME | -l label | --all)])"
+        "Delete resources by file names, stdin, resources and names, or by resources and label selector"
+        "kubectl delete pod web-0\nkubectl delete -f app.yaml"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

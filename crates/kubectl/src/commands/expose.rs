@@ -7,6 +7,13 @@ use crate::flags::{Flag, Form, flag};
 use crate::objects::{self, text};
 use serde_json::{Value, json};
 
+super::commands! {
+    "expose" "(-f FILENAME | TYPE NAME) [--port=port] [--target-port=number-or-name]"
+        "Take an object with pods and expose it as a service"
+        "kubectl expose deploy web --port=80 --target-port=8080"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

@@ -10,6 +10,13 @@ use client::url::with_query;
 use http::Method;
 use serde_json::{Value, json};
 
+super::commands! {
+    "get" "[(-o|--output=)json|yaml|name|jsonpath|custom-columns|wide] (TYPE[.VERSION][.GROUP] [NAME | -l label] | TYPE/NAME ...)"
+        "Display one or many resources"
+        "kubectl get pods -A -o wide\nkubectl get deploy/web -o yaml"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

@@ -9,6 +9,17 @@ use client::url::{collection, with_query};
 use http::Method;
 use serde_json::{Value, json};
 
+super::commands! {
+    "rollout history" "(TYPE NAME | TYPE/NAME) [--revision=N]"
+        "View rollout history"
+        "kubectl rollout history deploy/web"
+        HISTORY, history;
+    "rollout undo" "(TYPE NAME | TYPE/NAME) [--to-revision=N]"
+        "Undo a previous rollout"
+        "kubectl rollout undo deploy/web"
+        UNDO, undo;
+}
+
 pub const HISTORY: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

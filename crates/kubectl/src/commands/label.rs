@@ -6,6 +6,17 @@ use crate::flags::{Flag, Form, flag};
 use crate::objects::{self, DryRun};
 use serde_json::{Value, json};
 
+super::commands! {
+    "label" "[--overwrite] (-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N"
+        "Update the labels on a resource"
+        "kubectl label pods web app=web\nkubectl label pods web app-"
+        FLAGS, label;
+    "annotate" "[--overwrite] (-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N"
+        "Update the annotations on a resource"
+        "kubectl annotate pods web note=x"
+        FLAGS, annotate;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

@@ -4,6 +4,7 @@ use crate::cx::Cx;
 use crate::error::Error;
 use crate::flags::{Flag, Form, flag};
 use crate::objects::{self, Target, text};
+use crate::pods::{self, For};
 use bytes::Bytes;
 use client::url::with_query;
 use futures::StreamExt;
@@ -12,7 +13,14 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use std::io::Write;
 
-pub const FLAGS: &[Flag] = &[
+super::commands! {
+    "logs" "[-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]"
+        "Print the logs for a container in a pod\n\nOf a workload (deploy/web, job/x) it is the logs of its best pod; --all-pods prints those of all."
+        "# What a pod's only container said\nkubectl logs web-0\n\n# Follow one container\nkubectl logs -f web-0 -c app\n\n# All containers of all pods with a label, each line with its origin\nkubectl logs -l app=web --all-containers --prefix\n\n# The last hour; what the container before the restart said\nkubectl logs web-0 --since=1h\nkubectl logs web-0 -p"
+        FLAGS, run;
+}
+
+const FLAGS: &[Flag] = &[
     objects::SELECTOR,
     flag("container", Some('c'), Form::Text, "", "Print the logs of this container"),
     flag("follow", Some('f'), Form::Bool, "false", "Go on as logs come"),
@@ -29,87 +37,56 @@ pub const FLAGS: &[Flag] = &[
     flag("since-time", None, Form::Text, "", "Only logs after a date (RFC3339)"),
     flag("limit-bytes", None, Form::Text, "0", "Maximum bytes of logs; 0: no limit"),
     flag("all-containers", None, Form::Bool, "false", "Get all containers' logs in the pods"),
+    flag("all-pods", None, Form::Bool, "false", "Get the logs of all pods of a workload; sets --prefix"),
     flag("prefix", None, Form::Bool, "false", "Prefix each line with pod and container"),
+    flag("ignore-errors", None, Form::Bool, "false", "Go on where following logs fails"),
+    flag(
+        "max-log-requests",
+        None,
+        Form::Text,
+        "5",
+        "How many logs may be followed at a time with a selector",
+    ),
+    flag(
+        "insecure-skip-tls-verify-backend",
+        None,
+        Form::Bool,
+        "false",
+        "Do not check the kubelet's certificate that the logs come from",
+    ),
+    flag("pod-running-timeout", None, Form::Text, "20s", "How long to wait until there is a pod"),
 ];
 
-/// The pods that a word means: a pod, or those of a workload, newest choice last.
-pub async fn pods(cx: &Cx, word: &str) -> Result<Vec<Value>, Error> {
-    let args = if word.contains('/') { vec![word.to_owned()] } else { vec!["pods".into(), word.to_owned()] };
-    let Some(t) = objects::targets(cx, &args, false).await?.into_iter().next() else { return Ok(Vec::new()) };
-    let v = cx.get(&t.path("")).await?;
-    if t.resource.kind == "Pod" {
-        return Ok(vec![v]);
-    }
-    let s = &v["spec"]["selector"];
-    let m = if t.resource.kind == "Service" || t.resource.kind == "ReplicationController" {
-        s
-    } else {
-        &s["matchLabels"]
-    };
-    let q: Vec<String> = objects::labels(m, "").into_iter().map(|(k, v)| format!("{k}={v}")).collect();
-    if q.is_empty() {
-        return Err(Error::plain(format!(
-            "cannot get the logs from {}: it selects no pods by labels",
-            t.said()
-        )));
-    }
-    let of = cx.discovery().await?.find("pods")?;
-    let mut v = cx.get(&with_query(of.collection(&t.namespace), &[("labelSelector", &q.join(","))])).await?;
-    let mut all = match v["items"].take() {
-        Value::Array(a) => a,
-        _ => Vec::new(),
-    };
-    all.sort_by_key(|p| {
-        (text(p, "/status/phase") != "Running", text(p, "/metadata/creationTimestamp").to_owned())
-    });
-    if all.is_empty() {
-        return Err(Error::plain(format!("no pods found for {}", t.said())));
-    }
-    if all.len() > 1 {
-        eprintln!("Found {} pods, using pod/{}", all.len(), text(&all[0], "/metadata/name"));
-        all.truncate(1);
-    }
-    Ok(all)
-}
-
-/// The container to use when none is named (kubectl `podutils.FindOrDefaultContainerByName`).
-pub fn container(pod: &Value, quiet: bool) -> String {
-    let names: Vec<&str> =
-        pod["spec"]["containers"].as_array().into_iter().flatten().map(|c| text(c, "/name")).collect();
-    let wish = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
-    if let Some(w) = wish.filter(|w| names.contains(w)) {
-        return w.to_owned();
-    }
-    let first = names.first().copied().unwrap_or_default();
-    if names.len() > 1 && !quiet {
-        let all: Vec<&str> = names
-            .iter()
-            .copied()
-            .chain(
-                pod["spec"]["ephemeralContainers"].as_array().into_iter().flatten().map(|c| text(c, "/name")),
-            )
-            .collect();
-        let init: Vec<String> = pod["spec"]["initContainers"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|c| format!("{} (init)", text(c, "/name")))
-            .collect();
-        let all: Vec<String> = all.into_iter().map(str::to_owned).chain(init).collect();
-        eprintln!("Defaulted container {first:?} out of: {}", all.join(", "));
-    }
-    first.to_owned()
+/// A container whose log is wanted.
+struct Job {
+    target: Target,
+    container: String,
 }
 
 pub async fn run(cx: Cx) -> Result<(), Error> {
+    let usage = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command\nSee 'kubectl logs -h' for help and examples";
     let selector = cx.p.text("selector");
     let words = &cx.p.args;
+    if cx.p.given("since") && cx.p.given("since-time") {
+        return Err(Error::plain("at most one of `sinceTime` or `sinceSeconds` may be specified"));
+    }
+    if cx.p.millis("since")? < 0 {
+        return Err(Error::plain("--since must be greater than 0"));
+    }
+    if cx.p.int("limit-bytes")? < 0 || (cx.p.given("limit-bytes") && cx.p.int("limit-bytes")? == 0) {
+        return Err(Error::plain("--limit-bytes must be greater than 0"));
+    }
+    if cx.p.int("tail")? < -1 {
+        return Err(Error::plain("--tail must be greater than or equal to -1"));
+    }
+    if cx.p.on("all-containers") && (cx.p.given("container") || words.len() > 1) {
+        return Err(Error::plain(
+            "--all-containers=true should not be specified with container name ".to_owned()
+                + words.get(1).map_or_else(|| cx.p.text("container"), String::as_str),
+        ));
+    }
     let pods = match (words.as_slice(), selector) {
-        ([], "") => {
-            return Err(Error::plain(
-                "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command\nSee 'kubectl logs -h' for help and examples",
-            ));
-        }
+        ([], "") => return Err(Error::plain(usage)),
         ([], _) => {
             let t = objects::targets(&cx, &["pods".to_owned()], true).await?;
             let all = match t.first() {
@@ -121,53 +98,80 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             }
             all
         }
-        ([_, ..], s) if !s.is_empty() => {
+        (_, s) if !s.is_empty() => {
             return Err(Error::plain("only a selector (-l) or a POD name is allowed"));
         }
-        ([w, rest @ ..], _) => {
-            if rest.len() > 1 || (!rest.is_empty() && cx.p.given("container")) {
-                return Err(Error::plain("only one of -c or an inline [CONTAINER] arg is allowed"));
-            }
-            pods(&cx, w).await?
+        ([_, _], _) if cx.p.given("container") => {
+            return Err(Error::plain("only one of -c or an inline [CONTAINER] arg is allowed"));
         }
+        ([w] | [w, _], _) => {
+            let (t, v) = pods::object(&cx, w).await?;
+            let mut all = pods::of(&cx, &t, v, For::Logs).await?;
+            if all.len() > 1 && !cx.p.on("all-pods") {
+                eprintln!("Found {} pods, using pod/{}", all.len(), text(&all[0], "/metadata/name"));
+                all.truncate(1);
+            }
+            all
+        }
+        _ => return Err(Error::plain(usage)),
     };
-    let inline = words.get(1).map(String::as_str).unwrap_or_else(|| cx.p.text("container"));
-    let of = cx.discovery().await?.find("pods")?.clone();
+    let inline = words.get(1).map_or_else(|| cx.p.text("container"), String::as_str);
     let mut jobs = Vec::new();
     for p in &pods {
-        let names: Vec<String> = if cx.p.on("all-containers") {
-            ["initContainers", "containers", "ephemeralContainers"]
-                .iter()
-                .flat_map(|f| p["spec"][f].as_array().into_iter().flatten())
-                .map(|c| text(c, "/name").to_owned())
-                .collect()
-        } else if inline.is_empty() {
-            vec![container(p, false)]
-        } else {
-            vec![inline.to_owned()]
-        };
-        let (name, namespace) =
-            (text(p, "/metadata/name").to_owned(), text(p, "/metadata/namespace").to_owned());
-        let t = Target { resource: of.clone(), name, namespace, manifest: None };
-        jobs.extend(names.into_iter().map(|c| (t.clone(), c)));
+        jobs.extend(of_pod(&cx, p, inline).await?);
     }
-    if cx.p.on("follow") && jobs.len() > 5 {
+    if !cx.p.on("follow") || jobs.len() == 1 {
+        for j in &jobs {
+            one(&cx, j).await?;
+        }
+        return Ok(());
+    }
+    let most = usize::try_from(cx.p.int("max-log-requests")?).unwrap_or(0);
+    if jobs.len() > most {
         return Err(Error::plain(format!(
-            "you are attempting to follow {} log streams, but maximum allowed concurrency is 5, use --max-log-requests to increase the limit",
+            "you are attempting to follow {} log streams, but maximum allowed concurrency is {most}, use --max-log-requests to increase the limit",
             jobs.len()
         )));
     }
-    if cx.p.on("follow") {
-        let all = futures::future::join_all(jobs.iter().map(|(t, c)| one(&cx, t, c))).await;
-        return Error::many(all.into_iter().filter_map(Result::err).collect());
-    }
-    for (t, c) in &jobs {
-        one(&cx, t, c).await?;
-    }
-    Ok(())
+    let each = async |j: &Job| match one(&cx, j).await {
+        Err(e) if cx.p.on("ignore-errors") => {
+            eprintln!("error: {}", e.bare());
+            Ok(())
+        }
+        r => r,
+    };
+    futures::future::try_join_all(jobs.iter().map(each)).await.map(|_| ())
 }
 
-async fn one(cx: &Cx, t: &Target, container: &str) -> Result<(), Error> {
+async fn of_pod(cx: &Cx, pod: &Value, inline: &str) -> Result<Vec<Job>, Error> {
+    let of = cx.discovery().await?.find("pods")?;
+    let target = Target {
+        resource: of.clone(),
+        name: text(pod, "/metadata/name").to_owned(),
+        namespace: text(pod, "/metadata/namespace").to_owned(),
+        manifest: None,
+    };
+    let names = if cx.p.on("all-containers") {
+        pods::names(pod)
+    } else if inline.is_empty() {
+        vec![pods::container(pod, cx.p.on("all-pods") || !cx.p.text("selector").is_empty())]
+    } else {
+        vec![inline.to_owned()]
+    };
+    names
+        .into_iter()
+        .map(|c| match pods::find(pod, &c) {
+            Some(_) => Ok(Job { target: target.clone(), container: c }),
+            None => Err(Error::plain(format!(
+                "container {c} is not valid for pod {} out of: {}",
+                target.name,
+                pods::every(pod)
+            ))),
+        })
+        .collect()
+}
+
+async fn one(cx: &Cx, j: &Job) -> Result<(), Error> {
     let on = |n: &str| if cx.p.on(n) { "true" } else { "" };
     let tail = match cx.p.text("tail") {
         "-1" if !cx.p.text("selector").is_empty() && !cx.p.given("tail") => "10",
@@ -178,9 +182,9 @@ async fn one(cx: &Cx, t: &Target, container: &str) -> Result<(), Error> {
     let since = if ms > 0 { ((ms + 999) / 1000).to_string() } else { String::new() };
     let limit = if cx.p.text("limit-bytes") == "0" { "" } else { cx.p.text("limit-bytes") };
     let path = with_query(
-        t.path("log"),
+        j.target.path("log"),
         &[
-            ("container", container),
+            ("container", &j.container),
             ("follow", on("follow")),
             ("previous", on("previous")),
             ("timestamps", on("timestamps")),
@@ -188,27 +192,43 @@ async fn one(cx: &Cx, t: &Target, container: &str) -> Result<(), Error> {
             ("sinceSeconds", &since),
             ("sinceTime", cx.p.text("since-time")),
             ("limitBytes", limit),
+            ("insecureSkipTLSVerifyBackend", on("insecure-skip-tls-verify-backend")),
         ],
     );
-    let prefix = if cx.p.on("prefix") { format!("[pod/{}/{container}] ", t.name) } else { String::new() };
+    let prefix = if cx.p.on("prefix") || cx.p.on("all-pods") {
+        format!("[pod/{}/{}] ", j.target.name, j.container)
+    } else {
+        String::new()
+    };
     let r = cx.send(Method::GET, &path, "", "application/json, */*", Bytes::new()).await?;
     let mut s = r.into_body().into_data_stream();
-    let mut fresh = true;
+    let mut line: Vec<u8> = Vec::new();
     while let Some(chunk) = s.next().await {
         let chunk = chunk.map_err(|e| Error::plain(e.to_string()))?;
         let mut o = std::io::stdout().lock();
         if prefix.is_empty() {
             o.write_all(&chunk)?;
         } else {
+            // Whole lines only: other containers' come between.
             for l in chunk.split_inclusive(|b| *b == b'\n') {
-                if fresh {
+                line.extend_from_slice(l);
+                if l.ends_with(b"\n") || line.len() > MAX_LINE {
                     o.write_all(prefix.as_bytes())?;
+                    o.write_all(&line)?;
+                    line.clear();
                 }
-                o.write_all(l)?;
-                fresh = l.ends_with(b"\n");
             }
         }
         o.flush()?;
     }
+    if !line.is_empty() {
+        let mut o = std::io::stdout().lock();
+        o.write_all(prefix.as_bytes())?;
+        o.write_all(&line)?;
+        o.flush()?;
+    }
     Ok(())
 }
+
+/// A line longer than this is printed in parts.
+const MAX_LINE: usize = 1 << 20;

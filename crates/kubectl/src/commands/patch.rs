@@ -5,6 +5,13 @@ use crate::error::Error;
 use crate::flags::{Flag, Form, flag};
 use crate::objects::{self, DryRun, text};
 
+super::commands! {
+    "patch" "(-f FILENAME | TYPE NAME) [-p PATCH|--patch-file FILE]"
+        "Update fields of a resource"
+        "kubectl patch node n1 -p '{\"spec\":{\"unschedulable\":true}}'"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

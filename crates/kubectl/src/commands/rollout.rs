@@ -9,6 +9,25 @@ use client::url::with_query;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+super::commands! {
+    "rollout status" "(TYPE NAME | TYPE/NAME)"
+        "Show the status of the rollout"
+        "kubectl rollout status deploy/web"
+        STATUS, status;
+    "rollout restart" "(TYPE NAME | TYPE/NAME)"
+        "Restart a resource"
+        "kubectl rollout restart deploy/web"
+        FLAGS, restart;
+    "rollout pause" "(TYPE NAME | TYPE/NAME)"
+        "Mark the provided resource as paused"
+        "kubectl rollout pause deploy/web"
+        FLAGS, pause;
+    "rollout resume" "(TYPE NAME | TYPE/NAME)"
+        "Resume a paused resource"
+        "kubectl rollout resume deploy/web"
+        FLAGS, resume;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,

@@ -8,6 +8,13 @@ use crate::flags::{Flag, Form, flag};
 use crate::objects;
 use serde_json::{Value, json};
 
+super::commands! {
+    "run" "NAME --image=image [--env=key=value] [--port=port] [--command] -- [COMMAND] [args...]"
+        "Run a particular image on the cluster"
+        "kubectl run web --image=nginx"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::OUTPUT,
     objects::DRY_RUN,

@@ -4,7 +4,23 @@ use crate::cx::Cx;
 use crate::error::Error;
 use crate::flags::{Flag, Form, flag};
 use crate::objects::{self, DryRun, Target};
-use serde_json::json;
+use crate::print;
+use serde_json::{Value, json};
+
+super::commands! {
+    "scale" "--replicas=COUNT (-f FILENAME | TYPE NAME)"
+        "Set a new size for a deployment, replica set, or replication controller"
+        "kubectl scale --replicas=3 deploy/web"
+        FLAGS, run;
+    "cordon" "NODE"
+        "Mark node as unschedulable"
+        "kubectl cordon n1"
+        NODE, cordon;
+    "uncordon" "NODE"
+        "Mark node as schedulable"
+        "kubectl uncordon n1"
+        NODE, uncordon;
+}
 
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
@@ -60,15 +76,19 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
 }
 
 pub async fn cordon(cx: Cx) -> Result<(), Error> {
-    set(&cx, true).await
+    let all = nodes(&cx).await?;
+    set(&cx, true, &all).await;
+    Ok(())
 }
 pub async fn uncordon(cx: Cx) -> Result<(), Error> {
-    set(&cx, false).await
+    let all = nodes(&cx).await?;
+    set(&cx, false, &all).await;
+    Ok(())
 }
 
-async fn set(cx: &Cx, off: bool) -> Result<(), Error> {
-    let dry = DryRun::of(cx)?;
-    let done = if off { "cordoned" } else { "uncordoned" };
+/// The nodes that a command line names or selects.
+pub async fn nodes(cx: &Cx) -> Result<Vec<(Target, Value)>, Error> {
+    DryRun::of(cx)?;
     let mut args = vec!["nodes".to_owned()];
     args.extend(cx.p.args.iter().map(|a| a.strip_prefix("node/").unwrap_or(a).to_owned()));
     let many = !cx.p.text("selector").is_empty();
@@ -79,22 +99,32 @@ async fn set(cx: &Cx, off: bool) -> Result<(), Error> {
         )));
     }
     let targets: Vec<Target> = objects::targets(cx, &args, many).await?;
-    let (found, mut errors) = objects::fetch(cx, &targets).await;
-    for (t, v) in found {
+    let (found, errors) = objects::fetch(cx, &targets).await;
+    match errors.into_iter().next() {
+        Some(e) => Err(e),
+        None => Ok(found),
+    }
+}
+
+/// Cordons nodes, or takes them back; one that fails is told of, and the others go on.
+pub async fn set(cx: &Cx, off: bool, all: &[(Target, Value)]) {
+    let dry = DryRun::of(cx).unwrap_or(DryRun::No);
+    let done = if off { "cordoned" } else { "uncordoned" };
+    for (t, v) in all {
+        let line = |said: &str| print::line(&format!("node/{} {said}{}", t.name, dry.suffix()));
         if v["spec"]["unschedulable"].as_bool().unwrap_or(false) == off {
-            objects::report(cx, &t, &v, &format!("already {done}{}", dry.suffix()))?;
+            line(&format!("already {done}"));
             continue;
         }
         let value = if off { json!(true) } else { json!(null) };
         let p = json!({"spec": {"unschedulable": value}});
-        let r = match dry {
-            DryRun::Client => Ok(v),
-            _ => objects::patch(cx, &t, "", objects::STRATEGIC, &p, dry).await,
-        };
-        match r {
-            Ok(v) => objects::report(cx, &t, &v, &format!("{done}{}", dry.suffix()))?,
-            Err(e) => errors.push(e),
+        if dry != DryRun::Client
+            && let Err(e) = objects::patch(cx, t, "", objects::STRATEGIC, &p, dry).await
+        {
+            let what = done.trim_end_matches("ed");
+            eprintln!("error: unable to {what} node {:?}: {}", t.name, e.bare());
+            continue;
         }
+        line(done);
     }
-    Error::many(errors)
 }

@@ -1,12 +1,20 @@
 //! `set image`: other images for containers.
 
+use crate::change;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
-use crate::objects::{self, DryRun, text};
-use serde_json::{Value, json};
+use crate::flags::Flag;
+use crate::objects::{self, Target, text};
+use serde_json::Value;
 
-pub const FLAGS: &[Flag] = &[
+super::commands! {
+    "set image" "(-f FILENAME | TYPE NAME) CONTAINER_NAME_1=CONTAINER_IMAGE_1 ... CONTAINER_NAME_N=CONTAINER_IMAGE_N"
+        "Update the image of a pod template\n\nOf pods, replication controllers, deployments, daemon sets, stateful sets, cron jobs and replica sets. `*` as the\ncontainer's name means all of them."
+        "# Another image for one container, and for all\nkubectl set image deploy/web nginx=nginx:1.27\nkubectl set image daemonset/agent '*=agent:2'\n\n# In a file, without a server\nkubectl set image -f app.yaml nginx=nginx:1.27 --local -o yaml"
+        FLAGS, run;
+}
+
+const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
     objects::SELECTOR,
@@ -14,104 +22,73 @@ pub const FLAGS: &[Flag] = &[
     objects::DRY_RUN,
     objects::MANAGED,
     objects::FIELD_MANAGER,
-    flag("all", None, Form::Bool, "false", "Select all resources, in the namespace of the specified types"),
+    change::ALL,
+    change::LOCAL,
 ];
 
-/// Where a kind has its pod's spec.
-pub fn pod_spec(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "Pod" => &["spec"],
-        "CronJob" => &["spec", "jobTemplate", "spec", "template", "spec"],
-        _ => &["spec", "template", "spec"],
-    }
-}
-
-/// The patch of an object, `None` when nothing changes.
-fn change(kind: &str, v: &Value, images: &[(&str, &str)]) -> Result<Option<Value>, Error> {
-    let path = pod_spec(kind);
-    let spec = path.iter().fold(v, |v, k| &v[*k]);
-    let mut patch = json!({});
+fn update(t: &Target, v: &mut Value, images: &[(&str, &str)]) -> Result<(), Vec<Error>> {
+    let spec = change::spec_of(t, v).map_err(|e| change::about(t, &e))?;
+    let mut errors = Vec::new();
     for (name, image) in images {
-        let mut seen = *name == "*";
-        for list in ["initContainers", "containers"] {
-            for c in spec[list].as_array().into_iter().flatten() {
-                let own = text(c, "/name");
-                if *name != "*" && *name != own {
-                    continue;
-                }
-                seen = true;
-                if text(c, "/image") != *image {
-                    if patch[list].is_null() {
-                        patch[list] = json!([]);
-                    }
-                    if let Some(l) = patch[list].as_array_mut() {
-                        l.push(json!({"name": own, "image": image}));
-                    }
-                }
-            }
+        // Only `*` alone is a pattern here.
+        let all = change::containers(spec, "*").into_iter();
+        let hits: Vec<&mut Value> = all.filter(|c| *name == "*" || text(c, "/name") == *name).collect();
+        if hits.is_empty() && *name != "*" {
+            errors.push(Error::plain(format!("error: unable to find container named {name:?}")));
         }
-        if !seen {
-            return Err(Error::plain(format!("unable to find container named {name:?}")));
+        for c in hits {
+            c["image"] = (*image).into();
         }
     }
-    if patch.as_object().is_none_or(serde_json::Map::is_empty) {
-        return Ok(None);
-    }
-    Ok(Some(path.iter().rev().fold(patch, |v, k| json!({ *k: v }))))
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 pub async fn run(cx: Cx) -> Result<(), Error> {
-    let dry = DryRun::of(&cx)?;
     let (pairs, names): (Vec<&String>, Vec<&String>) = cx.p.args.iter().partition(|a| a.contains('='));
     let images: Vec<(&str, &str)> = pairs.iter().filter_map(|p| p.split_once('=')).collect();
-    if images.is_empty() {
-        return Err(Error::plain("at least one image update is required"));
-    }
-    let names: Vec<String> = names.into_iter().cloned().collect();
-    let many = cx.p.on("all") || !cx.p.text("selector").is_empty();
-    let targets = objects::targets(&cx, &names, many).await?;
-    if targets.is_empty() {
-        return Err(Error::plain(
+    let mut errors = Vec::new();
+    if names.is_empty() && !cx.p.given("filename") {
+        errors.push(Error::plain(
             "one or more resources must be specified as <resource> <name> or <resource>/<name>",
         ));
     }
-    let (found, mut errors) = objects::fetch(&cx, &targets).await;
-    for (t, v) in found {
-        let p = match change(&t.resource.kind, &v, &images) {
-            Ok(Some(p)) => p,
-            Ok(None) => continue,
-            Err(e) => {
-                errors.push(e);
-                continue;
-            }
-        };
-        let r = match dry {
-            DryRun::Client => Ok(v),
-            _ => objects::patch(&cx, &t, "", objects::STRATEGIC, &p, dry).await,
-        };
-        match r {
-            Ok(v) => objects::report(&cx, &t, &v, &format!("image updated{}", dry.suffix()))?,
-            Err(e) => errors.push(e),
-        }
+    if images.is_empty() {
+        errors.push(Error::plain("at least one image update is required"));
+    } else if images.len() > 1 && images.iter().any(|(n, _)| *n == "*") {
+        errors.push(Error::plain(
+            "all containers are already specified by *, but saw more than one container_name=container_image pairs",
+        ));
     }
-    Error::many(errors)
+    Error::many(errors)?;
+    let names: Vec<String> = names.into_iter().cloned().collect();
+    let failed = "failed to patch image update to pod template:";
+    change::each(&cx, &names, "image updated", failed, |t, v| update(t, v, &images)).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::Resource;
+    use serde_json::json;
 
     #[test]
-    fn patches() {
-        let v = json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "x:1"}, {"name": "b", "image": "y"}]}}}});
-        let p = change("Deployment", &v, &[("a", "x:2")]).unwrap().unwrap();
-        assert_eq!(
-            p,
-            json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "x:2"}]}}}})
-        );
-        assert_eq!(change("Deployment", &v, &[("a", "x:1")]).unwrap(), None);
-        assert!(change("Deployment", &v, &[("z", "x:1")]).is_err());
-        let p = change("Deployment", &v, &[("*", "y")]).unwrap().unwrap();
-        assert_eq!(p["spec"]["template"]["spec"]["containers"].as_array().unwrap().len(), 1);
+    fn images() {
+        let t = Target {
+            resource: Resource {
+                kind: "Deployment".into(),
+                name: "deployments".into(),
+                ..Resource::default()
+            },
+            namespace: String::new(),
+            name: "d".into(),
+            manifest: None,
+        };
+        let mut v = json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "x:1"}, {"name": "b", "image": "y"}]}}}});
+        update(&t, &mut v, &[("a", "x:2")]).unwrap();
+        assert_eq!(v.pointer("/spec/template/spec/containers/0/image").unwrap(), "x:2");
+        let e = update(&t, &mut v, &[("z", "x:1")]).unwrap_err();
+        assert_eq!(e[0].tell().0, "error: unable to find container named \"z\"");
+        update(&t, &mut v, &[("*", "y")]).unwrap();
+        assert_eq!(v.pointer("/spec/template/spec/containers/0/image").unwrap(), "y");
     }
 }

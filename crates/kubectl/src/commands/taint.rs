@@ -6,6 +6,13 @@ use crate::flags::{Flag, Form, flag};
 use crate::objects::{self, DryRun, text};
 use serde_json::{Value, json};
 
+super::commands! {
+    "taint" "NODE NAME KEY_1=VAL_1:TAINT_EFFECT_1 ..."
+        "Update the taints on one or more nodes"
+        "kubectl taint nodes n1 a=b:NoSchedule\nkubectl taint nodes n1 a-"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::SELECTOR,
     objects::OUTPUT,

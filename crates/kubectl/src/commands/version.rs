@@ -7,6 +7,13 @@ use crate::objects::text;
 use crate::print;
 use serde_json::json;
 
+super::commands! {
+    "version" ""
+        "Print the client and server version information"
+        "kubectl version"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     flag("client", None, Form::Bool, "false", "Shows client version only (no server required)"),
     flag("output", Some('o'), Form::Text, "", "One of 'yaml' or 'json'"),

@@ -9,6 +9,13 @@ use client::url::with_query;
 use serde_json::Value;
 use std::time::Duration;
 
+super::commands! {
+    "wait" "(-f FILENAME | TYPE NAME | TYPE -l label) --for=delete|create|condition=name[=value]|jsonpath='{path}'[=value]"
+        "Wait for a specific condition on one or many resources"
+        "kubectl wait --for=condition=Ready pod/web --timeout=60s"
+        FLAGS, run;
+}
+
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
