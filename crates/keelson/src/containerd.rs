@@ -3,6 +3,7 @@
 //! It is started in a process group of its own and left running when the server ends, so that containers never notice
 //! a restart; the next server finds it by its socket.
 
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -232,37 +233,64 @@ pub fn unmount_below(dir: &Path) {
     }
 }
 
-/// Imports the image archives of `dir` that were not imported before (by size and time), through containerd's `ctr`.
-pub async fn import_images(p: &Paths, dir: &Path) -> Result<usize, String> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(0) };
-    let seen_path = p.dir.join("imported");
-    let seen = std::fs::read_to_string(&seen_path).unwrap_or_default();
-    let mut now_seen = String::new();
-    let mut count = 0;
+/// The images of archives, by an archive's path: its size and time, and the names in it.
+type Imported = BTreeMap<String, (u64, u128, Vec<String>)>;
+
+/// Imports the image archives of `dir` through containerd's `ctr`: those that are new or changed since the last time, and
+/// those of which an image is no longer there. Answers how many, and the names of all images that come from archives.
+pub async fn import_images(p: &Paths, dir: &Path) -> Result<(usize, Vec<String>), String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok((0, vec![])) };
     let mut archives: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    archives.retain(|a| a.extension().is_some_and(|x| x == "tar"));
     archives.sort();
-    for a in archives.iter().filter(|a| a.extension().is_some_and(|x| x == "tar")) {
-        let meta = std::fs::metadata(a).map_err(|e| format!("{}: {e}", a.display()))?;
+    let seen_path = p.dir.join("imported.json");
+    let before: Imported =
+        std::fs::read(&seen_path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+    let present =
+        if before.is_empty() { String::new() } else { ctr(p, &["images", "list", "--quiet"]).await? };
+    let present: HashSet<&str> = present.lines().collect();
+    let mut now = Imported::new();
+    let mut count = 0;
+    for a in &archives {
+        let at = |e: std::io::Error| format!("{}: {e}", a.display());
+        let meta = std::fs::metadata(a).map_err(at)?;
         let modified = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-        let mark = format!("{} {} {}\n", a.display(), meta.len(), modified.unwrap_or_default().as_nanos());
-        if !seen.contains(&mark) {
-            let out = tokio::process::Command::new(find("ctr")?)
-                .arg("--address")
-                .arg(&p.socket)
-                .args(["--namespace", "k8s.io", "images", "import", "--all-platforms"])
-                .arg(a)
-                .stdin(Stdio::null())
-                .output()
-                .await
-                .map_err(|e| format!("cannot run ctr: {e}"))?;
-            if !out.status.success() {
-                let why = String::from_utf8_lossy(&out.stderr).trim().to_owned();
-                return Err(format!("cannot import the image archive {}: {why}", a.display()));
+        let (size, modified) = (meta.len(), modified.unwrap_or_default().as_nanos());
+        let key = a.display().to_string();
+        let known = before.get(&key).filter(|(s, m, names)| {
+            (*s, *m) == (size, modified) && names.iter().all(|n| present.contains(n.as_str()))
+        });
+        let names = match known {
+            Some((.., names)) => names.clone(),
+            None => {
+                ctr(p, &["images", "import", "--all-platforms", &key])
+                    .await
+                    .map_err(|e| format!("cannot import the image archive {key}: {e}"))?;
+                count += 1;
+                let names = std::fs::File::open(a).and_then(oci::names).map_err(at)?;
+                names.iter().map(|n| kubelet::images::reference::full(n)).collect::<Result<_, _>>()?
             }
-            count += 1;
-        }
-        now_seen.push_str(&mark);
+        };
+        now.insert(key, (size, modified, names));
     }
-    std::fs::write(&seen_path, now_seen).map_err(|e| format!("{}: {e}", seen_path.display()))?;
-    Ok(count)
+    let text = serde_json::to_vec(&now).map_err(|e| e.to_string())?;
+    std::fs::write(&seen_path, text).map_err(|e| format!("{}: {e}", seen_path.display()))?;
+    Ok((count, now.into_values().flat_map(|(.., names)| names).collect()))
+}
+
+/// Runs containerd's own client; answers what it prints.
+async fn ctr(p: &Paths, args: &[&str]) -> Result<String, String> {
+    let out = tokio::process::Command::new(find("ctr")?)
+        .arg("--address")
+        .arg(&p.socket)
+        .args(["--namespace", "k8s.io"])
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(|e| format!("cannot run ctr: {e}"))?;
+    if !out.status.success() {
+        return Err(String::from_utf8_lossy(&out.stderr).trim().to_owned());
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }

@@ -120,7 +120,7 @@ pub struct Server {
 
 const SERVER_HELP: &str = "The admin's kubeconfig is <data-dir>/admin.kubeconfig, the token for agents <data-dir>/token; \
 with --etcd-servers the token for further servers is <data-dir>/server-token. \
-Image archives in <data-dir>/images are imported at start.";
+Image archives in <data-dir>/images are imported at start, and their images kept on a full disk.";
 
 /// A node of a cluster whose server is elsewhere.
 #[derive(Clone, Debug, Parser)]

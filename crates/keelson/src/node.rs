@@ -59,14 +59,16 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
     let c = h.common;
     let paths = containerd::Paths::new(&c.data_dir);
     let own_runtime = c.container_runtime_endpoint.is_none();
+    let mut pinned = vec![];
     if h.kubelet.is_some() {
         link_plugins(&paths.cni_bin)?;
         if own_runtime {
             notify.status("starting the container runtime");
             containerd::ensure(&paths, &c.pod_infra_container_image).await?;
             notify.status("importing images");
-            let n = containerd::import_images(&paths, &c.data_dir.join("images")).await?;
+            let (n, names) = containerd::import_images(&paths, &c.data_dir.join("images")).await?;
             tracing::info!(archives = n, "images imported");
+            pinned = names;
         } else if let Some(endpoint) = &c.container_runtime_endpoint {
             containerd::check(endpoint).await?;
         }
@@ -104,7 +106,7 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
         rt.spawn("kube-proxy", kube_proxy::run(config, h.network.clone(), rt.clone()));
     }
     if let Some(client) = h.kubelet {
-        kubelet(c, &paths, h.pki, client, rt)?;
+        kubelet(c, &paths, pinned, h.pki, client, rt)?;
     }
     Ok(())
 }
@@ -112,6 +114,7 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
 fn kubelet(
     c: &Common,
     paths: &containerd::Paths,
+    pinned_images: Vec<String>,
     pki: Option<&Pki>,
     client: Client,
     rt: &Runtime,
@@ -146,6 +149,7 @@ fn kubelet(
         cluster_domain: c.cluster_domain.clone(),
         max_pods: c.max_pods,
         pod_infra_container_image: Some(c.pod_infra_container_image.clone()),
+        pinned_images,
         ..kubelet::Config::default()
     };
     config.eviction.hard = c.eviction_hard.iter().cloned().collect();

@@ -64,6 +64,8 @@ pub struct Config {
     pub runtime_request_timeout: Duration,
     /// The image of sandboxes, which image garbage collection leaves alone.
     pub pod_infra_container_image: Option<String>,
+    /// Images that garbage collection leaves alone, by their full names: no registry would give them again.
+    pub pinned_images: Vec<String>,
 
     pub address: String,
     /// 0: no server.
@@ -147,6 +149,7 @@ impl Default for Config {
             image_endpoint: String::new(),
             runtime_request_timeout: Duration::from_secs(120),
             pod_infra_container_image: None,
+            pinned_images: vec![],
             address: "0.0.0.0".into(),
             port: 10250,
             read_only_port: 0,

@@ -321,7 +321,10 @@ async fn sweep(
     let all: Vec<(String, i64, bool)> = list
         .images
         .iter()
-        .map(|i| (i.id.clone(), i64::try_from(i.size).unwrap_or(i64::MAX), i.pinned))
+        .map(|i| {
+            let pinned = i.pinned || i.repo_tags.iter().any(|t| k.cfg.pinned_images.contains(t));
+            (i.id.clone(), i64::try_from(i.size).unwrap_or(i64::MAX), pinned)
+        })
         .collect();
     let mut in_use: HashSet<String> = HashSet::new();
     for c in &inv.containers {

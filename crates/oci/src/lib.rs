@@ -111,6 +111,37 @@ pub fn archive(names: &[&str], arch: &str, entries: &[Entry], config: &Config) -
     t.into_inner()
 }
 
+/// Index files of an archive beyond this size are not read.
+const MAX_INDEX: u64 = 4 << 20;
+
+/// The names an archive gives its images, as written there: of an OCI archive its index's annotations, of `docker save`
+/// its manifest's tags.
+pub fn names(archive: impl io::Read + io::Seek) -> io::Result<Vec<String>> {
+    let (mut oci, mut docker) = (Vec::new(), Vec::new());
+    for entry in tar::Archive::new(archive).entries_with_seek()? {
+        let entry = entry?;
+        let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
+        if !matches!(path.as_str(), "index.json" | "manifest.json") {
+            continue;
+        }
+        let v: Value = serde_json::from_reader(io::Read::take(entry, MAX_INDEX))?;
+        let text = |v: &Value| v.as_str().map(str::to_owned);
+        if path == "index.json" {
+            for m in v["manifests"].as_array().into_iter().flatten() {
+                oci.extend(text(&m["annotations"]["io.containerd.image.name"]));
+            }
+        } else {
+            let images = v.as_array().into_iter().flatten();
+            docker
+                .extend(images.flat_map(|i| i["RepoTags"].as_array().into_iter().flatten()).filter_map(text));
+        }
+    }
+    oci.extend(docker);
+    oci.sort();
+    oci.dedup();
+    Ok(oci)
+}
+
 /// A root with the folders programs expect, and root and nobody in `/etc/passwd`.
 pub fn base() -> Vec<Entry> {
     let dir = |p: &str, mode| Entry::Dir { path: p.to_owned(), mode };
@@ -155,5 +186,17 @@ mod tests {
             }
         }
         assert_eq!(seen, 3);
+        assert_eq!(names(io::Cursor::new(bytes)).unwrap(), ["example.test/x:1"]);
+    }
+
+    #[test]
+    fn names_of_an_archive_that_docker_saved() {
+        let mut t = tar::Builder::new(Vec::new());
+        let m = br#"[{"Config":"c","RepoTags":["b:2","a:1"],"Layers":[]},{"Config":"d","RepoTags":null}]"#;
+        t.append_data(&mut header(tar::EntryType::Regular, 0o644, m.len()), "manifest.json", m.as_slice())
+            .unwrap();
+        let bytes = t.into_inner().unwrap();
+        assert_eq!(names(io::Cursor::new(&bytes)).unwrap(), ["a:1", "b:2"]);
+        assert!(names(io::Cursor::new(&bytes[..700])).is_err() || names(io::Cursor::new(b"no tar")).is_err());
     }
 }
