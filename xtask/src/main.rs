@@ -86,9 +86,10 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "ha",
-        &["--quick", "--keep", "--write", "--seed=", "--servers="],
+        &["--quick", "--keep", "--write", "--seed=", "--servers=", "--images="],
         "a highly available control plane loses one thing after the other, under load
-               [CASE...] [--quick: the part that CI runs] [--seed N] [--servers 3] [--keep] [--write: docs/availability.md]",
+               [CASE...] [--quick: the part that CI runs] [--seed N] [--servers 3] [--images DIR: of `xtask images`] [--keep]
+               [--write: docs/availability.md]",
         ha::run,
     ),
 ];

@@ -81,11 +81,20 @@ impl LeaderElection {
             if changes.is_none() {
                 changes = self.changes(seen).await;
             }
+            let pause = rand::jitter(self.retry_period, 1.2);
+            let pause = self.left(seen).map_or(pause, |left| left.min(pause));
             tokio::select! {
-                () = tokio::time::sleep(rand::jitter(self.retry_period, 1.2)) => {}
-                () = given_back(&mut changes) => {}
+                () = tokio::time::sleep(pause) => {}
+                () = given_back(&mut changes, seen) => {}
             }
         }
+    }
+    /// How long the lease that was seen lasts, if it does.
+    fn left(&self, seen: &Observed) -> Option<Duration> {
+        let stated = seen.lease.as_ref()?.spec.as_ref()?.lease_duration_seconds;
+        let valid =
+            stated.and_then(|s| u64::try_from(s).ok()).map_or(self.lease_duration, Duration::from_secs);
+        valid.checked_sub(seen.at?.elapsed()).filter(|l| !l.is_zero())
     }
     /// The lease as it changes, for those who may watch it. The others look at it now and then.
     async fn changes(&self, seen: &Observed) -> Option<RawStream> {
@@ -185,13 +194,16 @@ impl LeaderElection {
     }
 }
 
-/// Ends when nobody holds the lease any more. A stream that has ended is taken away.
-async fn given_back(changes: &mut Option<RawStream>) {
+/// Notes how the lease is renewed, and ends when nobody holds it any more. A stream that has ended is taken away.
+async fn given_back(changes: &mut Option<RawStream>, seen: &mut Observed) {
     while let Some(stream) = changes {
         match stream.next().await {
             Some(Ok(RawEvent::Added(o) | RawEvent::Modified(o))) => {
-                let spec = o.decode::<Lease>().ok().and_then(|l| l.spec).unwrap_or_default();
-                if spec.holder_identity.is_none_or(|h| h.is_empty()) {
+                let Ok(lease) = o.decode::<Lease>() else { continue };
+                let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.as_deref());
+                let free = holder.is_none_or(str::is_empty);
+                seen.note(lease);
+                if free {
                     return;
                 }
             }
@@ -259,6 +271,33 @@ mod tests {
         let spec = l.spec.unwrap();
         assert_eq!((spec.holder_identity.as_deref(), spec.lease_transitions), (Some("b"), Some(1)));
         rt_b.shutdown(Duration::from_secs(5)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_killed_leader_is_followed_when_its_lease_ends() {
+        let api = FakeApi::new();
+        let rt = Runtime::new();
+        let (led, mut seen) = tokio::sync::watch::channel("");
+        let mut tasks = Vec::new();
+        for who in ["a", "b"] {
+            let (e, led, rt2) = (election(&api, who), led.clone(), rt.clone());
+            tasks.push(rt.spawn("elect", async move {
+                e.run(&rt2, async {
+                    led.send_replace(who);
+                    std::future::pending().await
+                })
+                .await;
+            }));
+            // The first leads; the second sees it renew.
+            tokio::time::sleep(Duration::from_millis(7_300)).await;
+        }
+        assert_eq!(*seen.borrow(), "a");
+        tasks[0].abort();
+        let killed = Instant::now();
+        let _ = seen.wait_for(|who| *who == "b").await;
+        let took = killed.elapsed();
+        assert!(took <= Duration::from_secs(15) && took > Duration::from_secs(12), "{took:?}");
+        rt.shutdown(Duration::from_secs(5)).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Whether a cluster still does its work: a Deployment is made, its pods get a simulated node, are said to run there,
-//! and the Deployment says that it is available. Prints how long that took.
+//! and the Deployment says that it is available. With `--image` its pods are real ones, on the nodes that there are.
+//! Prints how long that took.
 
 use crate::Args;
 use crate::net::{Call, Conn, Target};
@@ -41,7 +42,13 @@ impl Client {
 }
 
 /// One look at the Deployment, and a hand to its pods. Answers whether all is done.
-async fn turn(c: &mut Client, name: &str, replicas: u64, last: &mut String) -> Result<bool, String> {
+async fn turn(
+    c: &mut Client,
+    name: &str,
+    replicas: u64,
+    image: Option<&str>,
+    last: &mut String,
+) -> Result<bool, String> {
     let deployments = "/apis/apps/v1/namespaces/default/deployments";
     let (status, d) = c.call(Method::GET, &format!("{deployments}/{name}"), "", &Value::Null).await?;
     if status == 404 {
@@ -49,7 +56,7 @@ async fn turn(c: &mut Client, name: &str, replicas: u64, last: &mut String) -> R
         let d = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
             "spec": {"replicas": replicas, "selector": {"matchLabels": labels},
                 "template": {"metadata": {"labels": labels}, "spec": {"automountServiceAccountToken": false,
-                    "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}]}}}});
+                    "containers": [{"name": "main", "image": image.unwrap_or("registry.k8s.io/pause:3.10")}]}}}});
         let (status, v) = c.call(Method::POST, deployments, JSON, &d).await?;
         *last = format!("creating it: {status} {}", v["message"]);
         return Ok(false);
@@ -64,7 +71,7 @@ async fn turn(c: &mut Client, name: &str, replicas: u64, last: &mut String) -> R
     let all = list["items"].as_array().cloned().unwrap_or_default();
     let bound = all.iter().filter(|p| p["spec"]["nodeName"].is_string()).count();
     *last = format!("{} pods, {bound} with a node, {available} available", all.len());
-    for p in &all {
+    for p in all.iter().filter(|_| image.is_none()) {
         let waits = p["status"]["phase"] == "Pending" && p["spec"]["nodeName"].is_string();
         if let Some(pod) = p["metadata"]["name"].as_str().filter(|_| waits) {
             let at = "2026-01-01T00:00:00Z";
@@ -84,7 +91,8 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     let limit = Duration::from_secs(args.number("timeout", 60)?);
     let begin = Instant::now();
     let mut last = String::new();
-    let mut has_node = false;
+    let image = Some(args.or("image", "")).filter(|i| !i.is_empty());
+    let mut has_node = image.is_some();
     while begin.elapsed() < limit {
         let done = async {
             if !has_node {
@@ -97,13 +105,15 @@ pub async fn run(args: &Args) -> Result<Value, String> {
                 c.call(Method::PATCH, "/api/v1/nodes/sim-00000", MERGE, &clean).await?;
                 has_node = true;
             }
-            turn(&mut c, &name, replicas, &mut last).await
+            turn(&mut c, &name, replicas, image, &mut last).await
         };
         match done.await {
             Ok(true) => {
                 let took = begin.elapsed().as_secs_f64() * 1000.0;
                 let path = format!("/apis/apps/v1/namespaces/default/deployments/{name}");
-                let _ = c.call(Method::DELETE, &path, "", &Value::Null).await;
+                if image.is_none() {
+                    let _ = c.call(Method::DELETE, &path, "", &Value::Null).await;
+                }
                 return Ok(json!({"ms": took}));
             }
             Ok(false) => {}

@@ -46,7 +46,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// The lease's duration, and what a loaded machine may add.
-const LEASE: Duration = Duration::from_secs(15 + 5);
+const LEASE: Duration = Duration::from_secs(15 + 2);
 /// "At once": less than the time between two looks at the lease.
 const AT_ONCE: Duration = Duration::from_secs(2);
 

@@ -32,16 +32,14 @@ pub struct Seen {
 impl Steady {
     /// Begins, and waits for the first acknowledged write.
     pub fn start(c: &Cluster, namespace: &str, seed: u64) -> Result<Self, String> {
-        let mut child = Command::new(&c.loadgen)
-            .args([
-                "steady",
-                "--kubeconfig",
-                &c.config(),
-                "--namespace",
-                namespace,
-                "--seed",
-                &seed.to_string(),
-            ])
+        Self::run(Command::new(&c.loadgen), &c.config(), namespace, seed)
+    }
+
+    /// The same with a load client that is somewhere else.
+    pub fn run(mut loadgen: Command, config: &str, namespace: &str, seed: u64) -> Result<Self, String> {
+        let mut child = loadgen
+            .args(["steady", "--kubeconfig", config, "--namespace", namespace])
+            .args(["--seed", &seed.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

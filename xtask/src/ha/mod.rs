@@ -10,6 +10,7 @@ mod cluster;
 mod load;
 mod process;
 mod report;
+mod servers;
 mod swap;
 
 use crate::{sh, suite};
@@ -53,17 +54,22 @@ fn judge(seen: &Seen, strict: Strict) -> Result<(), String> {
 pub fn run(args: &[String]) -> Result<(), String> {
     let has = |f: &str| args.iter().any(|a| a == f);
     let seed = sh::flag(args, "--seed").unwrap_or("1");
-    let servers = sh::flag(args, "--servers").unwrap_or("3");
+    let count = sh::flag(args, "--servers").unwrap_or("3");
+    let images = sh::flag(args, "--images");
+    let values = [seed, count, images.unwrap_or_default()];
     let names: Vec<&String> =
-        args.iter().filter(|a| !a.starts_with("--") && *a != seed && *a != servers).collect();
-    let known = |n: &str| CASES.iter().any(|(c, ..)| *c == n) || swap::CASES.iter().any(|(c, ..)| *c == n);
-    if let Some(n) = names.iter().find(|n| !known(n)) {
-        let all: Vec<&str> =
-            CASES.iter().map(|(n, ..)| *n).chain(swap::CASES.iter().map(|(n, ..)| *n)).collect();
+        args.iter().filter(|a| !a.starts_with("--") && !values.contains(&a.as_str())).collect();
+    let all: Vec<&str> = CASES
+        .iter()
+        .map(|(n, ..)| *n)
+        .chain(swap::CASES.iter().map(|(n, ..)| *n))
+        .chain([servers::NAME])
+        .collect();
+    if let Some(n) = names.iter().find(|n| !all.contains(&n.as_str())) {
         return Err(format!("there is no case {n}: {}", all.join(", ")));
     }
     let seed_number: u64 = seed.parse().map_err(|_| format!("--seed {seed}: not a number"))?;
-    let servers: usize = servers.parse().ok().filter(|n| *n >= 2).ok_or("--servers: a number from 2")?;
+    let count: usize = count.parse().ok().filter(|n| *n >= 2).ok_or("--servers: a number from 2")?;
     let programs = programs()?;
     for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
         suite::peer(name)?;
@@ -78,7 +84,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         sh::step(
             "bringing up three members of etcd, API servers behind a balancer, controllers and schedulers twice",
         );
-        let shape = Shape { etcd: Whose::Upstream, api: vec![Whose::Ours; servers], rest: Whose::Ours };
+        let shape = Shape { etcd: Whose::Upstream, api: vec![Whose::Ours; count], rest: Whose::Ours };
         let mut c = Cluster::up(&programs, &shape)?;
         c.converge("before")?;
         eprintln!("    logs are in {}; the seed is {seed}", c.dir().display());
@@ -109,6 +115,17 @@ pub fn run(args: &[String]) -> Result<(), String> {
             println!("{}", row.text());
             rows.push(row);
         }
+    }
+    if wanted(servers::NAME, false) {
+        sh::step(servers::WHAT);
+        let mut row = Row::new(servers::WHAT);
+        if let Err(e) = servers::run(&programs, seed_number, images, has("--keep"), &mut row) {
+            eprintln!("  FAILED\n    {e}");
+            row.failed = true;
+            failed.push(servers::NAME);
+        }
+        println!("{}", row.text());
+        rows.push(row);
     }
     if has("--write") {
         report::write(&rows, args)?;
