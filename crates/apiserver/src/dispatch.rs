@@ -128,7 +128,8 @@ async fn read_verb(cx: &Cx) -> Result<Response<Body>> {
 async fn write_verb(cx: Cx, input: Bytes) -> Result<Response<Body>> {
     let (tx, rx) = tokio::sync::oneshot::channel();
     let rt = cx.server.rt.clone();
-    rt.spawn("write", async move {
+    let waiting = storage::Waiting::default();
+    let work = waiting.work(async move {
         let done = match tokio::time::timeout(WRITE_TIMEOUT, one_write(&cx, input)).await {
             Ok(r) => r,
             Err(_) => Err(Status::timeout(
@@ -144,7 +145,10 @@ async fn write_verb(cx: Cx, input: Bytes) -> Result<Response<Body>> {
             tracing::debug!("the client of a write went away");
         }
     });
-    match rx.await {
+    rt.spawn("write", work);
+    let done = rx.await;
+    drop(waiting);
+    match done {
         Ok(r) => r,
         Err(_) => Err(Status::internal("the handler panicked; see the server's log").into()),
     }

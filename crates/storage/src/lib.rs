@@ -8,6 +8,7 @@ mod backup;
 mod crc;
 mod disk;
 mod embedded;
+mod gone;
 mod lock;
 mod mirror;
 mod timers;
@@ -15,6 +16,7 @@ mod watch;
 mod writer;
 
 pub use embedded::{Embedded, Options};
+pub use gone::{Waiting, gone};
 pub use mirror::Mirror;
 pub use mvcc::follow::Change;
 pub use mvcc::{Event, Outcome, Record, Revision};

@@ -133,11 +133,11 @@ impl Patience {
     pub async fn or(&mut self, e: Error) -> Result<(), Error> {
         tracing::debug!("{e}; trying again");
         self.tries += 1;
-        self.attempt *= 2;
+        self.attempt = (self.attempt * 2).min(PATIENCE);
         if Instant::now() >= self.end {
             return Err(e);
         }
-        if self.tries % self.members == 0 {
+        if self.tries.is_multiple_of(self.members) {
             tokio::time::sleep(self.pause).await;
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }

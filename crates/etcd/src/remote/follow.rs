@@ -101,7 +101,8 @@ impl Remote {
                         Err(e) => tracing::warn!("{e}"),
                     }
                 }
-                Err(e) => tracing::warn!("{e}; trying again"),
+                Err(e) if heard => tracing::warn!("{e}; trying again"),
+                Err(e) => tracing::debug!("{e}; trying again"),
             }
             self.cluster.members.next(n);
             pause = if heard { Duration::ZERO } else { (pause * 2).clamp(LONGEST_PAUSE / 20, LONGEST_PAUSE) };

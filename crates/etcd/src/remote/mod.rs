@@ -189,12 +189,7 @@ impl Remote {
         }
         if mark > 0 {
             let ask = pb::CompactionRequest { revision: mark, ..pb::CompactionRequest::default() };
-            self.cluster
-                .ask(|c| {
-                    let a = ask.clone();
-                    async move { kv(c).compact(a).await }
-                })
-                .await?;
+            self.cluster.ask(|c| async move { kv(c).compact(ask).await }).await?;
             // Refused only for what is forgotten already.
             let _ = self.mirror.compact(mark);
         }
@@ -372,12 +367,7 @@ impl Storage for Remote {
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let ask = pb::CompactionRequest { revision, ..pb::CompactionRequest::default() };
-            self.cluster
-                .ask(|c| {
-                    let a = ask.clone();
-                    async move { kv(c).compact(a).await }
-                })
-                .await?;
+            self.cluster.ask(|c| async move { kv(c).compact(ask).await }).await?;
             self.mirror.compact(revision)
         })
     }

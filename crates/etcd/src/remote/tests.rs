@@ -165,6 +165,17 @@ async fn a_write_whose_answer_is_lost_happens_once() {
         seen.extend(e.iter().map(|e| (e.record.key.to_string(), e.record.version)));
     }
     assert_eq!(seen, expected);
+    // What nobody waits for any more does not happen later.
+    let waiting = storage::Waiting::default();
+    let late = waiting.work(a.put("/registry/x/late", "late".into(), Some(0), 0));
+    let leave = async {
+        change.send_replace(Way::Deaf);
+        drop(waiting);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        change.send_replace(Way::Open);
+    };
+    assert!(tokio::join!(late, leave).0.is_err());
+    assert!(b.latest().await.unwrap().get("/registry/x/late").is_none());
     // A conflict stays one.
     done(b.put("/registry/x/c", "b".into(), Some(0), 0).await.unwrap());
     assert!(
@@ -174,4 +185,17 @@ async fn a_write_whose_answer_is_lost_happens_once() {
     assert!(a.health().await.is_err());
     rt.stop_token().cancel();
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_ends_and_no_sooner() {
+    let begin = tokio::time::Instant::now();
+    let mut patience = ask::Patience::new(3);
+    let mut tries = 0;
+    while patience.or(Error::Io("refused".into())).await.is_ok() {
+        tries += 1;
+    }
+    assert!(begin.elapsed() >= ask::PATIENCE && begin.elapsed() < ask::PATIENCE * 2);
+    assert!(tries > 60, "{tries}");
+    assert!(patience.attempt() <= ask::PATIENCE);
 }

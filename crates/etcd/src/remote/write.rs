@@ -119,6 +119,9 @@ impl Remote {
             })),
         };
         loop {
+            if value.is_some() && storage::gone() {
+                return Err(Error::Io("etcd: nobody waits for this write any more".into()));
+            }
             let condition = match expected {
                 Some(r) => compare(bytes.clone(), CompareResult::Equal, r),
                 // True of every key.
