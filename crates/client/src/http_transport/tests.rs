@@ -261,3 +261,31 @@ async fn upgrades_a_connection() {
     io.read_exact(&mut b).await.unwrap();
     assert_eq!(&b, b"ping");
 }
+
+#[tokio::test]
+async fn of_several_servers_another_is_taken() {
+    let ok: Script = Arc::new(|_, _| text(200, "text/plain", "ok"));
+    let (a, b) = (serve(None, ok.clone()).await, serve(None, ok).await);
+    let url = |s: &Server| format!("http://127.0.0.1:{}", s.port);
+    let t = transport("http://127.0.0.1:1".into(), |c| c.others = vec![url(&a), url(&b)]);
+    let counts = || [a.seen.lines().len(), b.seen.lines().len()];
+    for _ in 0..3 {
+        t.call(get("/x")).await.unwrap();
+    }
+    // All to one of the two that are there.
+    let before = counts();
+    assert!(before == [3, 0] || before == [0, 3], "{before:?}");
+    t.inner.connector.next_server();
+    for _ in 0..2 {
+        t.call(get("/x")).await.unwrap();
+    }
+    let after = counts();
+    assert!(after.contains(&3) && after.contains(&2), "{after:?}");
+    // One that ends is left as well.
+    let (ended, other) = if after[0] == 2 { (&a, &b) } else { (&b, &a) };
+    ended.rt.shutdown(Duration::from_secs(1)).await;
+    t.call(get("/x")).await.unwrap();
+    assert_eq!(other.seen.lines().len(), 4);
+    let mixed = Config { server: url(&a), others: vec!["https://x".into()], ..Config::default() };
+    assert!(HttpTransport::new(mixed, &Runtime::new()).is_err());
+}
