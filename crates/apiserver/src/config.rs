@@ -18,6 +18,8 @@ pub struct Config {
     /// Where clients find this server: goes into the `kubernetes` Service's endpoints.
     pub advertise_address: IpAddr,
     pub secure_port: u16,
+    /// Whether `/swagger-ui/` is served.
+    pub swagger_ui: bool,
     /// Seconds that events are kept.
     pub event_ttl: i64,
     /// Group-versions or resources off by default that are served all the same: `batch/v1beta1`,
@@ -137,6 +139,7 @@ impl Config {
             storage,
             advertise_address: IpAddr::from([127, 0, 0, 1]),
             secure_port: 6443,
+            swagger_ui: false,
             event_ttl: 3600,
             runtime_config: Vec::new(),
             service_cidrs: Range::parse("10.0.0.0/24").into_iter().collect(),

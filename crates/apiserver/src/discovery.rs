@@ -315,6 +315,9 @@ pub fn root_paths(s: &ApiServer) -> String {
     ]
     .map(str::to_owned)
     .to_vec();
+    if s.cfg.swagger_ui {
+        paths.push("/swagger-ui".to_owned());
+    }
     for (group, versions) in ordered(&s.registry(), &s.remotes.all()) {
         if !group.is_empty() {
             paths.push(format!("/apis/{group}"));

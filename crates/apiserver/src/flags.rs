@@ -51,6 +51,9 @@ pub struct Flags {
     /// else none. Upstream has removed it: for clusters that nobody else can reach.
     #[arg(long)]
     pub insecure_port: Option<u16>,
+    /// Serve a page at /swagger-ui/ that shows the API (upstream has removed it).
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    pub enable_swagger_ui: bool,
     /// Requests at a time that only read; 0: no limit.
     #[arg(long, default_value_t = 400)]
     pub max_requests_inflight: usize,
@@ -317,6 +320,7 @@ impl Flags {
         let mut c = Config::new(storage);
         c.advertise_address = self.advertised()?;
         c.secure_port = self.secure_port;
+        c.swagger_ui = self.enable_swagger_ui;
         c.event_ttl = i64::try_from(self.event_ttl.as_secs()).unwrap_or(i64::MAX);
         c.runtime_config.clone_from(&self.runtime_config);
         c.service_cidrs.clone_from(&self.service_cluster_ip_range);

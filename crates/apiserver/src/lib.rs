@@ -50,6 +50,7 @@ pub mod run;
 pub mod select;
 pub mod server;
 pub mod sub;
+mod swagger;
 pub mod table;
 pub mod transport;
 mod upstream;

@@ -34,6 +34,7 @@ pub async fn serve(
             let query = req.uri().query().unwrap_or("");
             crate::openapi_docs::serve(server, req.headers(), path, query).await
         }
+        "swagger-ui" if server.cfg.swagger_ui => crate::swagger::serve(&info.path),
         "metrics" if path == "/metrics" => Ok(respond::bytes(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",

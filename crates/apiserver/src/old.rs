@@ -19,12 +19,6 @@ const OLD: &[Old] = &[
         became: "is gone: kubelets are spoken to by TLS, always",
     },
     Old {
-        name: "enable-swagger-ui",
-        switch: true,
-        now: None,
-        became: "is gone: the API is described at /openapi/v2 and /openapi/v3, and the dashboard shows it",
-    },
-    Old {
         name: "experimental-bootstrap-token-auth",
         switch: true,
         now: Some("enable-bootstrap-token-auth"),
@@ -72,7 +66,8 @@ mod tests {
              --audit-log-path=/var/lib/audit.log --event-ttl=1h --v=2 --advertise-address=192.0.2.1",
         )
         .unwrap();
-        assert_eq!(notes.len(), 3);
+        assert_eq!(notes.len(), 2);
+        assert!(f.enable_swagger_ui);
         assert_eq!(f.insecure().map(|(a, p)| format!("{a}:{p}")).as_deref(), Some("0.0.0.0:8080"));
         assert_eq!(f.disable_admission_plugins, ["ServiceAccount"]);
         assert_eq!(f.enable_admission_plugins.len(), 5);

@@ -65,13 +65,13 @@ fn say(text: &str) -> Result<(), String> {
 pub async fn run_on(flags: &Flags, store: Arc<dyn storage::Storage>, rt: Runtime) -> Result<(), String> {
     let config = flags.config(store)?;
     let tls = tls(flags, config.advertise_address)?;
-    let bind = async |ip: IpAddr, port: u16| {
-        Listener::bind(SocketAddr::new(ip, port)).await.map_err(|e| e.to_string())
+    let bind = async |flag: &str, ip: IpAddr, port: u16| {
+        Listener::bind(SocketAddr::new(ip, port)).await.map_err(|e| format!("--{flag}: {e}"))
     };
-    let secure = bind(flags.bind_address, flags.secure_port).await?;
+    let secure = bind("secure-port", flags.bind_address, flags.secure_port).await?;
     let api = ApiServer::new(config, rt.clone())?;
     if let Some((address, port)) = flags.insecure() {
-        let open = bind(address, port).await?;
+        let open = bind("insecure-port", address, port).await?;
         tracing::warn!(%address, port, "everybody who reaches the insecure port may do everything");
         let api = api.clone();
         rt.spawn("insecure port", async move { api.serve_insecure(open).await });
@@ -96,7 +96,8 @@ fn tls(flags: &Flags, advertise: IpAddr) -> Result<TlsSettings, String> {
             (c, k)
         }
     };
-    let certificates = CertSource::from_files(&cert, &key).map_err(|e| e.to_string())?;
+    let certificates = CertSource::from_files(&cert, &key)
+        .map_err(|e| format!("--tls-cert-file, --tls-private-key-file: {e}"))?;
     Ok(TlsSettings { certificates, client_ca: None, http2: true })
 }
 

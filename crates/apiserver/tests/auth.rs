@@ -31,6 +31,7 @@ fn server() -> Server {
         extend_expiration: true,
     });
     cfg.authorization = vec![Mode::Node, Mode::Rbac];
+    cfg.swagger_ui = true;
     Server::with(cfg, store)
 }
 
@@ -58,6 +59,8 @@ async fn strangers_and_rights() {
     let cases = [
         ("", "GET /healthz", "200 ok"),
         ("", "GET /version", "200 "),
+        ("", "GET /swagger-ui/", "401 Unauthorized"),
+        ("t-bob", "GET /swagger-ui/", r#"403 forbidden: User "bob" cannot get path "/swagger-ui/""#),
         ("", "GET /api/v1/pods", "401 Unauthorized"),
         ("wrong", "GET /healthz", "401 Unauthorized"),
         ("t-admin", "GET /api/v1/namespaces/default/pods", "200 []"),
@@ -84,6 +87,8 @@ async fn strangers_and_rights() {
         assert_eq!(a.brief(), want, "{token} {line}");
         assert!(a.headers.contains_key("audit-id"));
     }
+    let page = send(&s, "t-admin", "GET /swagger-ui/", &[], none.clone()).await;
+    assert!(page.code == 200 && page.text().starts_with("<!doctype html>"), "{}", page.brief());
     // A binding counts at once.
     let rb = json!({"metadata": {"name": "b"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
         "subjects": [{"kind": "User", "name": "bob", "apiGroup": "rbac.authorization.k8s.io"}]});

@@ -254,4 +254,5 @@ async fn documents() {
     let moved = s.get("/openapi/v3/apis/apps/v1?hash=0").await;
     assert_eq!((moved.code, moved.headers["location"].to_str().unwrap()), (301, url.as_str()));
     assert_eq!(s.get("/openapi/v2").await.value()["swagger"], "2.0");
+    assert_eq!(s.get("/swagger-ui/").await.code, 404, "only when asked for");
 }
