@@ -71,11 +71,20 @@ impl LeaderElection {
     }
 
     async fn acquire(&self, rt: &Runtime, seen: &mut Observed) {
-        let mut changes = None;
+        let (mut changes, mut said) = (None, false);
         loop {
             match self.try_once(rt, seen).await {
                 Ok(true) => return,
-                Ok(false) => {}
+                Ok(false) => {
+                    if !std::mem::replace(&mut said, true) {
+                        let spec = seen.lease.as_ref().and_then(|l| l.spec.as_ref());
+                        let holder = spec.and_then(|s| s.holder_identity.as_deref()).unwrap_or_default();
+                        tracing::info!(lease = self.name, holder, "waiting to become leader");
+                    }
+                }
+                Err(e) if !std::mem::replace(&mut said, true) => {
+                    tracing::warn!(lease = self.name, "waiting for the API server, to become leader: {e}");
+                }
                 Err(e) => tracing::debug!(lease = self.name, "acquiring the lease: {e}"),
             }
             if changes.is_none() {

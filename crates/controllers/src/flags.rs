@@ -227,10 +227,14 @@ impl Flags {
             ("", _) => return Err("--cluster-signing-key-file needs --cluster-signing-cert-file".into()),
             (_, "") => return Err("--cluster-signing-cert-file needs --cluster-signing-key-file".into()),
             (cert, key) => {
-                c.signer = Some(KeyPair {
+                let pair = KeyPair {
                     cert_pem: read("cluster-signing-cert-file", cert)?,
                     key_pem: read("cluster-signing-key-file", key)?,
-                });
+                };
+                crate::csr_signing::sign::Authority::new(&pair).map_err(|e| {
+                    format!("--cluster-signing-cert-file {cert}, --cluster-signing-key-file {key}: {e}")
+                })?;
+                c.signer = Some(pair);
             }
         }
         if !self.root_ca_file.is_empty() {

@@ -205,7 +205,9 @@ async fn listen(member: &Arc<Member>) -> Result<Vec<SocketAddr>, String> {
     for (flag, url, all) in clients.chain(metrics) {
         let (secure, address) = parse_url(flag, url).await?;
         let listener = match &address {
-            Address::Tcp(a) => Listener::bind(*a).await.map_err(|e| chain(&e))?,
+            Address::Tcp(a) => {
+                Listener::bind(*a).await.map_err(|e| format!("--listen-client-urls: {}", chain(&e)))?
+            }
             Address::Unix(p) => Listener::bind_unix(p).await.map_err(|e| chain(&e))?,
         };
         if all {

@@ -215,7 +215,8 @@ pub async fn start(flags: &Serving, port: u16, shown: Shown, rt: &Runtime) -> Re
     let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
         .map_err(|e| format!("making a certificate: {e}"))?;
     let certificates = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
-        (Some(cert), Some(key)) => CertSource::from_files(cert, key).map_err(text)?,
+        (Some(cert), Some(key)) => CertSource::from_files(cert, key)
+            .map_err(|e| format!("--tls-cert-file, --tls-private-key-file: {e}"))?,
         _ => CertSource::from_pem(own.cert.pem().as_bytes(), own.signing_key.serialize_pem().as_bytes())
             .map_err(text)?,
     };
@@ -245,7 +246,7 @@ pub async fn start(flags: &Serving, port: u16, shown: Shown, rt: &Runtime) -> Re
     let tls = TlsSettings { certificates, client_ca: Some(client_ca), http2: true };
     let address = SocketAddr::new(flags.bind_address, port);
     let listener =
-        Listener::bind(address).await.map_err(|e| format!("failed to listen on {address}: {e}"))?;
+        Listener::bind(address).await.map_err(|e| format!("failed to listen on {address} (--secure-port): {e}"))?;
     let server = serve::Server::new(rt.clone()).tls(&tls).map_err(text)?;
     let ready = rt.ready.clone();
     rt.spawn("health and metrics", async move {

@@ -243,7 +243,16 @@ pub async fn bootstrap(
         match request(&c, &Want::client(node)).await {
             Ok(r) => break r,
             Err(e) => {
-                tracing::warn!(error = %e, "no client certificate yet, trying again");
+                let hint = match &e {
+                    Error::Client(c) if c.is(meta::Reason::Unauthorized) => {
+                        " (the API server does not know that token: see its --token-auth-file, or the bootstrap token's Secret)"
+                    }
+                    _ => "",
+                };
+                tracing::warn!(
+                    "no client certificate with --bootstrap-kubeconfig {} yet, trying again: {e}{hint}",
+                    bootstrap.display()
+                );
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(60));
             }

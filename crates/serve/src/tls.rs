@@ -17,8 +17,12 @@ const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("reading {0}")]
-    Read(PathBuf, #[source] std::io::Error),
+    #[error("cannot read {0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    #[error("{0}: {1}")]
+    File(PathBuf, Box<TlsError>),
+    #[error("{key} is not the key of {cert}, or one of them is of an unknown kind ({why})")]
+    Pair { cert: PathBuf, key: PathBuf, why: rustls::Error },
     #[error("{0}")]
     Pem(String),
     #[error("no certificate in the PEM data")]
@@ -52,6 +56,34 @@ pub fn parse_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
 fn certified(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<CertifiedKey>, TlsError> {
     let (certs, key) = (parse_certs(cert_pem)?, parse_key(key_pem)?);
     CertifiedKey::from_der(certs, key, &provider()).map(Arc::new).map_err(TlsError::Key)
+}
+
+/// The same from files, which errors name.
+fn certified_files(cert: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Arc<CertifiedKey>, TlsError> {
+    let of = |p: &Path| {
+        let p = p.to_owned();
+        move |e| TlsError::File(p, Box::new(e))
+    };
+    parse_certs(cert.1).map_err(of(cert.0))?;
+    parse_key(key.1).map_err(of(key.0))?;
+    certified(cert.1, key.1).map_err(|e| match e {
+        TlsError::Key(why) => TlsError::Pair { cert: cert.0.to_owned(), key: key.0.to_owned(), why },
+        other => TlsError::File(cert.0.to_owned(), Box::new(other)),
+    })
+}
+
+/// What is wrong with the time of a chain's first certificate, now (Unix seconds).
+fn not_valid(chain: &[CertificateDer<'_>], now: i64) -> Option<String> {
+    use x509_cert::der::Decode;
+    let leaf = x509_cert::Certificate::from_der(chain.first()?).ok()?;
+    let v = leaf.tbs_certificate.validity;
+    let unix = |t: &x509_cert::time::Time| i64::try_from(t.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+    if now > unix(&v.not_after) {
+        return Some(format!("the certificate expired at {}", v.not_after));
+    }
+    (now < unix(&v.not_before)).then(|| {
+        format!("the certificate is not valid before {}; is the clock of this host right?", v.not_before)
+    })
 }
 
 struct Files {
@@ -88,7 +120,10 @@ impl CertSource {
     pub fn from_files(cert: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
         let read = |p: &Path| std::fs::read(p).map_err(|e| TlsError::Read(p.to_owned(), e));
         let stamp = stamp(cert, key);
-        let current = certified(&read(cert)?, &read(key)?)?;
+        let current = certified_files((cert, &read(cert)?), (key, &read(key)?))?;
+        if let Some(why) = not_valid(&current.cert, runtime::Clock::system().unix_seconds()) {
+            tracing::error!("{}: {why}: clients will refuse it", cert.display());
+        }
         let files = Files { cert: cert.to_owned(), key: key.to_owned(), checked: Instant::now(), stamp };
         Ok(Arc::new(Self { current: RwLock::new(current), files: Some(Mutex::new(files)) }))
     }
@@ -253,5 +288,48 @@ impl ClientCertVerifier for AskOnly {
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_files_is_said_with_their_names() {
+        let dir = std::env::temp_dir().join(format!("keelson-tls-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let pair = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let cert = rcgen::CertificateParams::new(vec!["x".into()]).unwrap().self_signed(&key).unwrap();
+            (cert.pem(), key.serialize_pem())
+        };
+        let ((cert, key), (_, other)) = (pair(), pair());
+        let file = |name: &str, text: &str| {
+            std::fs::write(dir.join(name), text).unwrap();
+            dir.join(name)
+        };
+        let (cert, key, other) = (file("c.pem", &cert), file("k.pem", &key), file("o.pem", &other));
+        let none = file("empty.pem", "");
+        let why = |c: &Path, k: &Path| {
+            CertSource::from_files(c, k).unwrap_err().to_string().replace(&format!("{}/", dir.display()), "")
+        };
+        assert!(CertSource::from_files(&cert, &key).is_ok());
+        assert!(why(&cert, &other).starts_with("o.pem is not the key of c.pem"), "{}", why(&cert, &other));
+        assert!(why(&dir.join("no"), &key).starts_with("cannot read no: No such file"));
+        assert!(why(&none, &key).starts_with("empty.pem: no certificate"));
+        assert!(why(&cert, &none).starts_with("empty.pem: bad private key"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn certificates_have_their_time() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut p = rcgen::CertificateParams::new(vec!["x".into()]).unwrap();
+        (p.not_before, p.not_after) = (rcgen::date_time_ymd(2001, 1, 1), rcgen::date_time_ymd(2002, 1, 1));
+        let chain = [p.self_signed(&key).unwrap().der().clone()];
+        assert_eq!(not_valid(&chain, 990_000_000), None);
+        assert!(not_valid(&chain, 1_700_000_000).unwrap().contains("expired at 2002-01-01"));
+        assert!(not_valid(&chain, 900_000_000).unwrap().contains("not valid before 2001-01-01"));
     }
 }

@@ -399,7 +399,33 @@ fn transport_error(uri: &Uri, e: &(dyn std::error::Error + 'static)) -> Error {
         }
         next = e.source();
     }
-    Error::Transport(format!("{uri}: {}", chain(e)))
+    let text = chain(e);
+    Error::Transport(format!("{uri}: {text}{}", advice(&text)))
+}
+
+/// What to look at where a server's certificate is refused, with upstream's words for it.
+fn advice(error: &str) -> String {
+    let all = [
+        (
+            "UnknownIssuer",
+            "x509: certificate signed by unknown authority: certificate-authority in the kubeconfig is not the one that signed the server's certificate",
+        ),
+        (
+            "not valid for name",
+            "x509: certificate is not valid for that host: use a name that it has, or have the name added to it",
+        ),
+        (
+            "certificate expired",
+            "x509: certificate has expired or is not yet valid: renew the server's certificate, or set the clock of this host",
+        ),
+        (
+            "certificate not valid yet",
+            "x509: certificate has expired or is not yet valid: the clock of this host, or of the one that made it, is wrong",
+        ),
+        ("InvalidContentType", "the server speaks no TLS there: the kubeconfig's server must be http://"),
+    ];
+    let found = all.iter().find(|(mark, _)| error.contains(mark));
+    found.map(|(_, text)| format!(" ({text})")).unwrap_or_default()
 }
 
 impl Transport for HttpTransport {

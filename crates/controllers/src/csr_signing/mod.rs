@@ -1,7 +1,7 @@
 //! Signs approved certificate requests with the cluster's authority (upstream `pkg/controller/certificates/signer`).
 
 mod plan;
-mod sign;
+pub(crate) mod sign;
 
 use crate::context::{Ctx, Error};
 use crate::k8s::certificates::{CertificateSigningRequest, CertificateSigningRequestCondition};

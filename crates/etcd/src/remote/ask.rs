@@ -2,6 +2,7 @@
 
 use super::dial::{Members, Servers};
 use super::{MESSAGE, pb};
+use bytes::Bytes;
 use pb::kv_client::KvClient;
 use std::future::Future;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tonic::{Code, Status};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the first member asked has to answer; each next one has twice the time.
 pub const ATTEMPT: Duration = Duration::from_secs(2);
+const PROBE: Bytes = Bytes::from_static(b"/registry/health");
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -34,7 +36,39 @@ pub fn failure(s: &Status) -> Error {
         return Error::NoLease(0);
     }
     let cause = std::error::Error::source(s).map(chain).unwrap_or_default();
-    Error::Io(format!("etcd: {text}{}{cause}", if cause.is_empty() { "" } else { ": " }))
+    let all = match (text, cause.as_str()) {
+        (t, c) if c.contains(t) => c.to_owned(),
+        (t, "") => t.to_owned(),
+        (t, c) => format!("{t}: {c}"),
+    };
+    Error::Io(format!("etcd: {all}{}", advice(&all)))
+}
+
+/// What to look at, for mistakes that are made.
+fn advice(error: &str) -> String {
+    let all = [
+        ("UnknownIssuer", "its certificate is not signed by --etcd-cafile"),
+        ("not valid for name", "its certificate lacks the host that --etcd-servers has"),
+        ("certificate expired", "a certificate has expired, or a clock is wrong"),
+        (
+            "certificate not valid yet",
+            "a clock is wrong, or the certificate was made on a host whose clock was",
+        ),
+        (
+            "a client certificate is needed",
+            "--etcd-certfile and --etcd-keyfile must be of its --trusted-ca-file",
+        ),
+        ("CertificateRequired", "it wants --etcd-certfile and --etcd-keyfile"),
+        ("UnknownCA", "--etcd-certfile is not of its --trusted-ca-file"),
+        ("InvalidContentType", "it speaks no TLS: --etcd-servers must be http://"),
+        (
+            "stream closed because of a broken pipe",
+            "does it speak TLS? then --etcd-servers must be https://",
+        ),
+        ("frame with invalid size", "does it speak TLS? then --etcd-servers must be https://"),
+    ];
+    let found = all.iter().find(|(mark, _)| error.contains(mark));
+    found.map(|(_, text)| format!(" ({text})")).unwrap_or_default()
 }
 
 /// An error and what is behind it, without what it says twice.
@@ -94,6 +128,19 @@ impl Cluster {
             self.members.next(n);
         }
         Err(answer)
+    }
+
+    /// Why no member answers now; `None`: one does.
+    pub async fn silent(&self) -> Option<Error> {
+        let mut last = None;
+        for _ in 0..self.members.len().max(1) {
+            let ask = pb::RangeRequest { key: PROBE, count_only: true, ..pb::RangeRequest::default() };
+            match self.once(ATTEMPT, |c| async { kv(c).range(ask.clone()).await }).await {
+                Ok(_) => return None,
+                Err(Failed::No(e) | Failed::Unknown(e)) => last = Some(e),
+            }
+        }
+        last
     }
 
     /// Asks until there is an answer: for what may be done twice.

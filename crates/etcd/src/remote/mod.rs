@@ -95,7 +95,12 @@ impl Remote {
     /// Waits until the cluster answers, and fills the mirror. `compact_every` zero: others compact.
     pub async fn open(servers: &Servers, compact_every: Duration, rt: Runtime) -> Result<Arc<Self>, String> {
         let cluster = Cluster::new(servers)?;
-        let mut said = false;
+        // Said at once: each question has its own patience.
+        let silent = cluster.silent().await;
+        let mut said = silent.is_some();
+        if let Some(e) = silent {
+            tracing::warn!("waiting for etcd ({}): {e}", servers.urls.join(","));
+        }
         let state = loop {
             match everything(&cluster).await {
                 Ok(s) => break s,

@@ -153,8 +153,10 @@ pub async fn run(k: Arc<Kubelet>) -> Result<(), Error> {
     let client_ca = match &cfg.client_ca_file {
         None => None,
         Some(p) => {
-            let pem = std::fs::read(p).map_err(|e| config(format!("client CA {}: {e}", p.display())))?;
-            Some(serve::ClientCa::from_pem(&pem).map_err(|e| config(chain(&e)))?)
+            let pem =
+                std::fs::read(p).map_err(|e| config(format!("--client-ca-file {}: {e}", p.display())))?;
+            let bad = |e| config(format!("--client-ca-file {}: {}", p.display(), chain(&e)));
+            Some(serve::ClientCa::from_pem(&pem).map_err(bad)?)
         }
     };
     if let Some(dir) = &cfg.serving_cert_dir {
@@ -177,7 +179,7 @@ pub async fn run(k: Arc<Kubelet>) -> Result<(), Error> {
         Ok(SocketAddr::new(ip, port))
     };
     if cfg.healthz_port != 0 {
-        let listener = bind(addr(&cfg.healthz_address, cfg.healthz_port)?).await?;
+        let listener = bind("healthz-port", addr(&cfg.healthz_address, cfg.healthz_port)?).await?;
         let s = server.clone();
         k.rt.spawn(
             "kubelet healthz",
@@ -188,7 +190,7 @@ pub async fn run(k: Arc<Kubelet>) -> Result<(), Error> {
         );
     }
     if cfg.read_only_port != 0 {
-        let listener = bind(addr(&cfg.address, cfg.read_only_port)?).await?;
+        let listener = bind("read-only-port", addr(&cfg.address, cfg.read_only_port)?).await?;
         let s = server.clone();
         k.rt.spawn(
             "kubelet read-only",
@@ -198,7 +200,7 @@ pub async fn run(k: Arc<Kubelet>) -> Result<(), Error> {
             }),
         );
     }
-    let listener = bind(addr(&cfg.address, cfg.port)?).await?;
+    let listener = bind("port", addr(&cfg.address, cfg.port)?).await?;
     let http = serve::Server::new(k.rt.clone()).tls(&tls).map_err(|e| config(chain(&e)))?;
     k.rt.ready.set("kubelet-server", Ok(()));
     let s = server.clone();
@@ -212,8 +214,8 @@ pub async fn run(k: Arc<Kubelet>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn bind(a: SocketAddr) -> Result<serve::Listener, Error> {
-    serve::Listener::bind(a).await.map_err(|e| Error::Config(chain(&e)))
+async fn bind(flag: &str, a: SocketAddr) -> Result<serve::Listener, Error> {
+    serve::Listener::bind(a).await.map_err(|e| Error::Config(format!("--{flag}: {}", chain(&e))))
 }
 
 /// An error and its causes.
