@@ -89,7 +89,20 @@ async fn assemble(
     let capacity = node::status::capacity(&machine, node::machine::disk(&cfg.root_dir), cfg.max_pods);
     let allocatable = node::status::allocatable(&capacity, &cfg);
     let state = node::runtime_state::ask(&*cri, &node::runtime_state::State::default()).await;
+    if let Err(e) = &state.runtime {
+        tracing::error!(
+            "--container-runtime-endpoint {}: no container runtime answers there ({e}); waiting for it",
+            cfg.runtime_endpoint
+        );
+    }
     let driver = state.cgroup_driver.unwrap_or(&cfg.cgroup_driver);
+    if driver != cfg.cgroup_driver {
+        tracing::warn!(
+            "--cgroup-driver is {}, but the container runtime uses {driver}: so does this kubelet",
+            cfg.cgroup_driver
+        );
+    }
+    node::claim::wait(&client, &cfg.node_name, &machine, &host_ips, &rt).await;
     let cgroups = cgroups::Cgroups::new(cgroups::Settings {
         enabled: cfg.cgroups_per_qos,
         systemd: driver == "systemd",

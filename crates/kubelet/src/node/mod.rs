@@ -1,5 +1,6 @@
 //! The node as a whole: machine, runtime, registration, status, lease.
 
+pub mod claim;
 pub mod eviction;
 pub mod lease;
 pub mod machine;

@@ -47,6 +47,16 @@ impl RuntimeState {
     }
 }
 
+/// The driver in the configuration that containerd before 2.0 tells when asked at length: it has no call for it.
+fn configured_driver(config: &str) -> Option<&'static str> {
+    let v: serde_json::Value = serde_json::from_str(config).ok()?;
+    let c = v.get("containerd")?;
+    let name = c.get("defaultRuntimeName")?.as_str()?;
+    let options = c.get("runtimes")?.get(name)?.get("options");
+    let systemd = options.and_then(|o| o.get("SystemdCgroup")).and_then(serde_json::Value::as_bool);
+    Some(if systemd == Some(true) { "systemd" } else { "cgroupfs" })
+}
+
 /// Asks once.
 pub async fn ask(cri: &dyn cri::Runtime, before: &State) -> State {
     let mut out = before.clone();
@@ -67,6 +77,8 @@ pub async fn ask(cri: &dyn cri::Runtime, before: &State) -> State {
                 Ok(rt::CgroupDriver::Cgroupfs) => "cgroupfs",
                 _ => "systemd",
             });
+        } else if let Ok(s) = cri.status(rt::StatusRequest { verbose: true }).await {
+            out.cgroup_driver = s.info.get("config").and_then(|c| configured_driver(c));
         }
     }
     match cri.status(rt::StatusRequest::default()).await {
@@ -93,4 +105,28 @@ pub async fn ask(cri: &dyn cri::Runtime, before: &State) -> State {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_of_old_containerd() {
+        let config = |options: &str| {
+            format!(
+                r#"{{"containerd":{{"defaultRuntimeName":"runc","runtimes":{{"runc":{{"runtimeType":"io.containerd.runc.v2","options":{options}}}}}}}}}"#
+            )
+        };
+        for (options, driver) in [
+            ("{}", Some("cgroupfs")),
+            ("null", Some("cgroupfs")),
+            (r#"{"SystemdCgroup":false}"#, Some("cgroupfs")),
+            (r#"{"SystemdCgroup":true}"#, Some("systemd")),
+        ] {
+            assert_eq!(configured_driver(&config(options)), driver, "{options}");
+        }
+        assert_eq!(configured_driver("{}"), None);
+        assert_eq!(configured_driver("no JSON"), None);
+    }
 }
