@@ -31,6 +31,11 @@ fn path(addresses: &Path) -> PathBuf {
     addresses.with_file_name("network.json")
 }
 
+/// Whether an agent with this folder of reservations has been here; the folder itself comes with the first pod.
+pub fn kept(addresses: &Path) -> bool {
+    path(addresses).exists()
+}
+
 pub(crate) fn write(addresses: &Path, node: &str, p: &Plan) -> std::io::Result<()> {
     let noted = Noted {
         node: node.to_owned(),
@@ -79,14 +84,19 @@ pub fn report(addresses: &Path) -> Result<(String, bool), String> {
         all.into_iter().map(|t| t.join().unwrap_or_else(|_| (Err("?".into()), Err("?".into())))).collect()
     });
     let text = |o: Option<String>| o.unwrap_or_else(|| "none yet".to_owned());
-    let mut out = format!(
-        "node {}: address {}, pods {}, MTU of pods {}\n",
-        n.node,
-        text(n.address.map(|a| a.to_string())),
-        text(n.pod_cidr.map(|a| a.to_string())),
-        n.mtu
-    );
-    let mut well = n.pod_cidr.is_some();
+    let mut out = if n.address.is_none() && n.pod_cidr.is_none() {
+        format!("{}: no node (yet): this host has routes to the pods of nodes, and none itself\n", n.node)
+    } else {
+        format!(
+            "node {}: address {}, pods {}, MTU of pods {}\n",
+            n.node,
+            text(n.address.map(|a| a.to_string())),
+            text(n.pod_cidr.map(|a| a.to_string())),
+            n.mtu
+        )
+    };
+    // A host that is no node is well with its routes.
+    let mut well = n.pod_cidr.is_some() || n.address.is_none();
     if n.peers.is_empty() {
         out.push_str("no other nodes\n");
         return Ok((out, well));

@@ -68,6 +68,13 @@ pub fn main(mut args: Vec<String>) -> ExitCode {
         println!("keelson {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
+    let (pods, services) = (flags.cluster_cidr, flags.service_cluster_ip_range);
+    if pods.contains(&services.network()) || services.contains(&pods.network()) {
+        eprintln!(
+            "keelson net: --cluster-cidr {pods} and --service-cluster-ip-range {services} overlap: choose ranges apart"
+        );
+        return ExitCode::FAILURE;
+    }
     runtime::log::init(flags.v);
     crate::block_on(run(flags))
 }
@@ -136,7 +143,7 @@ fn status(args: Vec<String>) -> ExitCode {
     let own = PathBuf::from(ADDRESSES);
     let dir = match s.data_dir {
         Some(d) => crate::node::addresses(&d),
-        None if own.exists() => own,
+        None if cni::status::kept(&own) => own,
         None => crate::node::addresses(Path::new("/var/lib/keelson")),
     };
     match cni::status::report(&dir) {
