@@ -6,10 +6,10 @@
 use super::Files;
 use super::csr::{self, Csr, Profile};
 use crate::files;
-use rcgen::string::Ia5String;
+use rcgen::string::{Ia5String, PrintableString};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, RsaKeySize, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RsaKeySize, SanType,
 };
 use std::path::Path;
 
@@ -71,10 +71,33 @@ fn authority(c: &Csr, now: i64) -> Result<(String, String)> {
     Ok((made.pem(), k.serialize_pem()))
 }
 
-/// The authority as its request has it; its own certificate must say the same.
-fn issuer(root: &Csr, ca: &(String, String)) -> Result<Issuer<'static, KeyPair>> {
+/// The authority, called as its certificate calls it (cfssl writes names in other string types than this program, and
+/// verifiers compare bytes) and with that certificate's key identifier.
+fn issuer(ca: &(String, String)) -> Result<Issuer<'static, KeyPair>> {
+    use x509_cert::der::{DecodePem, Tag, Tagged};
+    use x509_cert::ext::pkix::SubjectKeyIdentifier;
     let key = KeyPair::from_pem(&ca.1).map_err(|e| format!("ca-key.pem: {e}"))?;
-    let mut p = params(root, 0, 0)?;
+    let bad = |e: &dyn std::fmt::Display| format!("ca.pem: {e}");
+    let cert = x509_cert::Certificate::from_pem(&ca.0).map_err(|e| bad(&e))?.tbs_certificate;
+    let mut p = CertificateParams::default();
+    p.distinguished_name = DistinguishedName::new();
+    for a in cert.subject.0.iter().flat_map(|r| r.0.iter()) {
+        let kind = DnType::from_oid(&a.oid.arcs().map(u64::from).collect::<Vec<_>>());
+        let text = String::from_utf8_lossy(a.value.value()).into_owned();
+        p.distinguished_name.push(
+            kind,
+            match a.value.tag() {
+                Tag::PrintableString => {
+                    DnValue::PrintableString(PrintableString::try_from(text).map_err(|e| bad(&e))?)
+                }
+                Tag::Ia5String => DnValue::Ia5String(Ia5String::try_from(text).map_err(|e| bad(&e))?),
+                _ => DnValue::Utf8String(text),
+            },
+        );
+    }
+    if let Ok(Some((_, id))) = cert.get::<SubjectKeyIdentifier>() {
+        p.key_identifier_method = KeyIdMethod::PreSpecified(id.0.into_bytes());
+    }
     p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     p.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(Issuer::new(p, key))
@@ -89,7 +112,7 @@ fn is_of(cert: &str, ca: &str) -> Result<bool> {
     Ok(der(&cert.tbs_certificate.issuer)? == der(&ca.tbs_certificate.subject)?)
 }
 
-fn leaf(c: &Csr, profile: &Profile, root: &Csr, ca: &(String, String), now: i64) -> Result<(String, String)> {
+fn leaf(c: &Csr, profile: &Profile, ca: &(String, String), now: i64) -> Result<(String, String)> {
     let mut p = params(c, now, csr::expiry(&profile.expiry)?)?;
     p.use_authority_key_identifier_extension = true;
     for u in &profile.usages {
@@ -101,9 +124,11 @@ fn leaf(c: &Csr, profile: &Profile, root: &Csr, ca: &(String, String), now: i64)
         }
     }
     let k = key(c)?;
-    let made = p.signed_by(&k, &issuer(root, ca)?).map_err(|e| e.to_string())?;
+    let made = p.signed_by(&k, &issuer(ca)?).map_err(|e| e.to_string())?;
     if !is_of(&made.pem(), &ca.0)? {
-        return Err("ca.pem is of another maker than ca-csr.json: sign with the tool that made it".into());
+        return Err(
+            "ca.pem calls itself in a way that cannot be written: sign with the tool that made it".into()
+        );
     }
     Ok((made.pem(), k.serialize_pem()))
 }
@@ -136,7 +161,6 @@ fn work(dir: &Path, now: i64) -> Result<String> {
     let policy_text = all.get("ca-config.json").ok_or("ca-config.json is missing")?;
     let profile = csr::policy("ca-config.json", policy_text)?;
     let mut ca: Option<(String, String)> = None;
-    let root = requests.first().map(|(.., c)| c.clone()).ok_or("ca-csr.json is missing")?;
     let mut out = String::new();
     for (name, folder, c) in requests {
         let at = |suffix: &str| dir.join(&folder).join(format!("{name}{suffix}.pem"));
@@ -153,7 +177,7 @@ fn work(dir: &Path, now: i64) -> Result<String> {
                 continue;
             }
             (None, None) => authority(&c, now),
-            (None, Some(ca)) => leaf(&c, &profile, &root, ca, now),
+            (None, Some(ca)) => leaf(&c, &profile, ca, now),
         };
         let pair = pair.map_err(|e| format!("{}: {e}", shown.display()))?;
         let text = |e: crate::Error| e.to_string();
