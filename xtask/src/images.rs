@@ -5,8 +5,8 @@ use oci::{Config, Entry};
 use std::path::{Path, PathBuf};
 
 const TOOLS: &[&str] = &[
-    "pause", "serve", "sleep", "echo", "cat", "ls", "env", "hostname", "wget", "nslookup", "nc", "true",
-    "false", "exit",
+    "pause", "serve", "gateway", "user", "course", "message", "load", "sleep", "echo", "cat", "ls", "env",
+    "hostname", "wget", "nslookup", "nc", "true", "false", "exit",
 ];
 
 pub fn run(args: &[String]) -> Result<(), String> {
@@ -66,7 +66,7 @@ pub fn build(dir: &Path) -> Result<(), String> {
 }
 
 /// Builds the static binary; flags that only it needs go to a target folder of its own.
-fn build_demo() -> Result<PathBuf, String> {
+pub fn build_demo() -> Result<PathBuf, String> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let dir = sh::target_dir().join("static");
     sh::run(

@@ -3,11 +3,21 @@
 //! One binary, many names, as in a busybox: `pause` holds a pod's namespaces and reaps; `serve` is a web server that
 //! says who answers; the rest are the few tools one wants inside a container that has nothing else.
 
+mod http;
+mod load;
+mod micro;
 mod serve;
 mod signals;
 mod tools;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// How long services still answer after SIGTERM, while load balancers learn that they go.
+const LAME_DUCK: Duration = Duration::from_secs(2);
+/// What answers requests.
+const SERVICES: [&str; 5] = ["serve", "gateway", "user", "course", "message"];
 
 /// Name, what it does, the function.
 type Tool = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
@@ -15,6 +25,15 @@ type Tool = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 const TOOLS: &[Tool] = &[
     ("pause", "do nothing until told to stop", tools::pause),
     ("serve", "answer HTTP on [PORT, default 8080] with version, pod name and path", serve::run),
+    (
+        "gateway",
+        "pass /api/users, /api/courses, /api/messages on to user, course, message",
+        micro::gateway::run,
+    ),
+    ("user", "register users, kept in $DATA", micro::user::run),
+    ("course", "list courses, of the file $COURSES, and let users join", micro::course::run),
+    ("message", "tell users things, in the log", micro::message::run),
+    ("load", "ask for URLs over and over: SECONDS WORKERS URL...", load::run),
     ("sleep", "wait for SECONDS (or `infinity`)", tools::sleep),
     ("echo", "print the arguments", tools::echo),
     ("cat", "print FILES", tools::cat),
@@ -46,7 +65,7 @@ fn main() -> ExitCode {
         }
         return ExitCode::from(127);
     };
-    signals::on_terminate(if name == "serve" { serve::LAME_DUCK } else { std::time::Duration::ZERO });
+    signals::on_terminate(if SERVICES.contains(&name.as_str()) { LAME_DUCK } else { Duration::ZERO });
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -59,4 +78,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the image says of itself.
+pub fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let v = std::fs::read_to_string("/etc/demo-version").unwrap_or_else(|_| "dev".to_owned());
+        v.trim().to_owned()
+    })
 }

@@ -2,7 +2,15 @@
 
 #![allow(unsafe_code, reason = "signal masks have no safe interface in std")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+static TERMINATING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the end has been asked for.
+pub fn terminating() -> bool {
+    TERMINATING.load(Ordering::Relaxed)
+}
 
 /// Ends the process `after` SIGTERM or SIGINT comes. Call before any thread starts: threads inherit the mask.
 pub fn on_terminate(after: Duration) {
@@ -21,7 +29,15 @@ pub fn on_terminate(after: Duration) {
         let mut got = 0;
         // SAFETY: both pointers are to live locals of the right types.
         unsafe { libc::sigwait(&raw const set, &raw mut got) };
+        TERMINATING.store(true, Ordering::Relaxed);
         std::thread::sleep(after);
+        // Requests that wait for others are answered first.
+        for _ in 0..250 {
+            if crate::http::in_flight() == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
         #[allow(clippy::disallowed_methods, reason = "this thread is the one that ends the process")]
         std::process::exit(0);
     });
