@@ -89,8 +89,8 @@ impl Feed {
     }
 }
 
-fn read<K: Kind>(o: &RawObject) -> Option<K> {
-    match o.decode() {
+fn read<K: Kind>(o: &RawObject) -> Option<Arc<K>> {
+    match o.shared() {
         Ok(k) => Some(k),
         Err(e) => {
             tracing::error!(kind = K::KIND, object = %o.key(), "cannot decode an object: {e}");
@@ -99,7 +99,7 @@ fn read<K: Kind>(o: &RawObject) -> Option<K> {
     }
 }
 /// The object as it is now; `None` once it is deleted. The outer `None`: it cannot be read, and what was known stays.
-fn state<K: Kind>(e: &Event) -> Option<(&str, &str, Option<K>)> {
+fn state<K: Kind>(e: &Event) -> Option<(&str, &str, Option<Arc<K>>)> {
     let o = e.object();
     let k = match e {
         Event::Deleted(_) => None,
@@ -133,47 +133,47 @@ fn node(engine: &mut Engine, e: &Event, now: i64) {
 }
 fn namespace(engine: &mut Engine, e: &Event, _: i64) {
     if let Some((_, name, n)) = state::<Namespace>(e) {
-        engine.set_namespace(name, n.map(|n| n.metadata.labels.unwrap_or_default()));
+        engine.set_namespace(name, n.map(|n| n.metadata.labels.clone().unwrap_or_default()));
     }
 }
 fn claim(engine: &mut Engine, e: &Event, now: i64) {
     if let Some((ns, name, c)) = state::<PersistentVolumeClaim>(e) {
-        engine.set_claim(ClaimKey::new(ns, name), c.as_ref().map(Claim::of), now);
+        engine.set_claim(ClaimKey::new(ns, name), c.as_deref().map(Claim::of), now);
     }
 }
 fn volume(engine: &mut Engine, e: &Event, now: i64) {
     if let Some((_, name, v)) = state::<PersistentVolume>(e) {
-        engine.set_volume(name, v.as_ref().map(Volume::of), now);
+        engine.set_volume(name, v.as_deref().map(Volume::of), now);
     }
 }
 fn class(engine: &mut Engine, e: &Event, now: i64) {
     if let Some((_, name, c)) = state::<StorageClass>(e) {
-        engine.set_class(name, c.as_ref().map(Class::of), now);
+        engine.set_class(name, c.as_deref().map(Class::of), now);
     }
 }
 fn csi_node(engine: &mut Engine, e: &Event, now: i64) {
     if let Some((_, name, n)) = state::<CSINode>(e) {
-        engine.set_csi_node(name, n.as_ref().map(CsiNode::of), now);
+        engine.set_csi_node(name, n.as_deref().map(CsiNode::of), now);
     }
 }
 fn driver(engine: &mut Engine, e: &Event, now: i64) {
     if let Some((_, name, d)) = state::<CSIDriver>(e) {
-        engine.set_driver(name, d.as_ref().map(CsiDriver::of), now);
+        engine.set_driver(name, d.as_deref().map(CsiDriver::of), now);
     }
 }
 fn capacity(engine: &mut Engine, e: &Event, now: i64) {
     if let Some((ns, name, c)) = state::<CSIStorageCapacity>(e) {
-        engine.set_capacity(ns, name, c.as_ref().map(Capacity::of), now);
+        engine.set_capacity(ns, name, c.as_deref().map(Capacity::of), now);
     }
 }
 fn attachment(engine: &mut Engine, e: &Event, now: i64) {
     if let Some((_, name, a)) = state::<VolumeAttachment>(e) {
-        engine.set_attachment(name, a.as_ref().map(Attachment::of), now);
+        engine.set_attachment(name, a.as_deref().map(Attachment::of), now);
     }
 }
 fn budget(engine: &mut Engine, e: &Event, _: i64) {
     if let Some((ns, name, b)) = state::<PodDisruptionBudget>(e) {
-        engine.set_budget(ns, name, b.as_ref().map(Budget::of));
+        engine.set_budget(ns, name, b.as_deref().map(Budget::of));
     }
 }
 
@@ -181,26 +181,26 @@ fn budget(engine: &mut Engine, e: &Event, _: i64) {
 
 fn service(engine: &mut Engine, e: &Event, _: i64) {
     if let Some((ns, name, s)) = state::<Service>(e) {
-        let selector = s.and_then(|s| s.spec).and_then(|s| s.selector);
+        let selector = s.and_then(|s| s.spec.as_ref()?.selector.clone());
         engine.cluster.owners.set_service(ns, name, selector);
     }
 }
 fn replication_controller(engine: &mut Engine, e: &Event, _: i64) {
     if let Some((ns, name, c)) = state::<ReplicationController>(e) {
-        let labels = c.and_then(|c| c.spec).and_then(|s| s.selector);
+        let labels = c.and_then(|c| c.spec.as_ref()?.selector.clone());
         let selector = labels.map(|l| LabelSelector { match_labels: Some(l), match_expressions: None });
         engine.cluster.owners.set_controller("ReplicationController", ns, name, selector.as_ref());
     }
 }
 fn replica_set(engine: &mut Engine, e: &Event, _: i64) {
     if let Some((ns, name, c)) = state::<ReplicaSet>(e) {
-        let selector = c.map(|c| c.spec.selector);
+        let selector = c.map(|c| c.spec.selector.clone());
         engine.cluster.owners.set_controller("ReplicaSet", ns, name, selector.as_ref());
     }
 }
 fn stateful_set(engine: &mut Engine, e: &Event, _: i64) {
     if let Some((ns, name, c)) = state::<StatefulSet>(e) {
-        let selector = c.map(|c| c.spec.selector);
+        let selector = c.map(|c| c.spec.selector.clone());
         engine.cluster.owners.set_controller("StatefulSet", ns, name, selector.as_ref());
     }
 }

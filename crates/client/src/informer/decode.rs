@@ -2,6 +2,9 @@
 
 use crate::raw::{Error, RawObject};
 use crate::typed::Kind;
+use schema::Header;
+use std::any::{Any, TypeId};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Decodes stored bytes into a typed object that has the resource version it was delivered with.
 pub fn decode<K: Kind>(o: &RawObject) -> Result<K, Error> {
@@ -12,12 +15,52 @@ pub fn decode<K: Kind>(o: &RawObject) -> Result<K, Error> {
     } else {
         let ty = schema::facts::type_of(K::GROUP, K::VERSION, K::KIND)
             .ok_or_else(|| bad(&"the kind has no schema"))?;
-        let mut json = Vec::with_capacity(o.body.len() * 2);
-        schema::transcode::proto_to_json(&o.body, ty, None, &version, &mut json).map_err(|e| bad(&e))?;
-        serde_json::from_slice(&json).map_err(|e| bad(&e))?
+        schema::proto::from_bytes(&o.body, ty, Some(&version)).map_err(|e| bad(&e))?
     };
     if !version.is_empty() {
         k.metadata_mut().resource_version = Some(version);
     }
+    Ok(k)
+}
+
+/// Objects that are kept decoded: the last ones that somebody looked at.
+const RECENT: usize = 32;
+/// Larger ones are not kept.
+const LARGE: usize = 32 << 10;
+
+struct Seen {
+    kind: TypeId,
+    /// Shared by all who have the object; kept, it stays the only one at its address.
+    header: Arc<Header>,
+    resource_version: u64,
+    object: Arc<dyn Any + Send + Sync>,
+}
+
+static SEEN: [Mutex<Option<Seen>>; RECENT] = [const { Mutex::new(None) }; RECENT];
+
+/// As [`decode`]; several who look at one object at about the same time share what the first decoded.
+pub fn shared<K: Kind>(o: &RawObject) -> Result<Arc<K>, Error> {
+    if o.body.len() > LARGE {
+        return decode(o).map(Arc::new);
+    }
+    let kind = TypeId::of::<K>();
+    let slot = &SEEN[(Arc::as_ptr(&o.header) as usize >> 6) % RECENT];
+    {
+        let seen = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(s) = &*seen
+            && s.kind == kind
+            && s.resource_version == o.resource_version
+            && Arc::ptr_eq(&s.header, &o.header)
+            && let Ok(k) = s.object.clone().downcast::<K>()
+        {
+            return Ok(k);
+        }
+    }
+    let k = Arc::new(decode::<K>(o)?);
+    let (header, resource_version) = (o.header.clone(), o.resource_version);
+    let seen = Seen { kind, header, resource_version, object: k.clone() };
+    // What it replaces is dropped without the lock.
+    let old = slot.lock().unwrap_or_else(PoisonError::into_inner).replace(seen);
+    drop(old);
     Ok(k)
 }

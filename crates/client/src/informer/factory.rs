@@ -45,7 +45,11 @@ impl InformerFactory {
         caches.retain(|_, h| h.strong_count() > 0);
         let shared = Arc::new(Shared::new());
         let stop = self.rt.stop_token().child_token();
-        let handle = Arc::new(Handle { shared: shared.clone(), _stop: stop.clone().drop_guard() });
+        let handle = Arc::new(Handle {
+            shared: shared.clone(),
+            dispatch: Arc::default(),
+            _stop: stop.clone().drop_guard(),
+        });
         caches.insert(what.clone(), Arc::downgrade(&handle));
         let transport = self.transport.clone();
         self.rt.spawn("reflector", async move {

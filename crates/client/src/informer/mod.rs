@@ -3,12 +3,14 @@
 //! A cache holds shared bytes and headers; typed objects are decoded when somebody looks, and not kept.
 
 mod decode;
+mod dispatch;
 mod factory;
 mod reflector;
 mod store;
 mod subscribe;
 
-pub use decode::decode;
+pub use decode::{decode, shared};
+pub use dispatch::Registration;
 pub use factory::InformerFactory;
 pub use store::IndexFn;
 pub use subscribe::{Event, Subscription};
@@ -16,6 +18,7 @@ pub use subscribe::{Event, Subscription};
 use crate::raw::{Error, RawObject};
 use crate::typed::Kind;
 use meta::selector::Selector;
+use runtime::Runtime;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -56,6 +59,10 @@ impl RawObject {
     pub fn decode<K: Kind>(&self) -> Result<K, Error> {
         decode(self)
     }
+    /// As [`RawObject::decode`], the object shared with others who look at it at about the same time.
+    pub fn shared<K: Kind>(&self) -> Result<Arc<K>, Error> {
+        shared(self)
+    }
     /// The uid of the controller that owns it.
     pub fn controller(&self) -> Option<&schema::header::Owner> {
         self.header.owners.iter().find(|o| o.controller)
@@ -68,6 +75,7 @@ pub struct RawInformer(Arc<Handle>);
 
 struct Handle {
     shared: Arc<Shared>,
+    dispatch: Arc<dispatch::Dispatch>,
     _stop: DropGuard,
 }
 
@@ -130,6 +138,14 @@ impl RawInformer {
         s.keep = Some(self.clone());
         s
     }
+    /// Calls `f` for each change from now on, beginning with an `Added` for each object there is, until what is answered
+    /// is dropped or the runtime stops. One task calls all handlers of a cache: `f` must be quick.
+    pub fn on_event<F>(&self, rt: &Runtime, f: F) -> Registration
+    where
+        F: Fn(&Event) + Send + Sync + 'static,
+    {
+        self.0.dispatch.join(self, rt, Box::new(f))
+    }
 }
 
 /// A cache of one kind, whose objects are decoded on access. Cheap to clone.
@@ -182,8 +198,7 @@ impl<K: Kind> Informer<K> {
     where
         F: Fn(&K) -> Vec<String> + Send + Sync + 'static,
     {
-        self.raw
-            .add_index(name, Arc::new(move |o| decoded::<K>(o.clone()).map(|k| f(&k)).unwrap_or_default()));
+        self.raw.add_index(name, Arc::new(move |o| shared::<K>(o).map(|k| f(&k)).unwrap_or_default()));
     }
     pub fn by_index(&self, name: &str, value: &str) -> Vec<K> {
         self.raw.by_index(name, value).into_iter().filter_map(decoded).collect()

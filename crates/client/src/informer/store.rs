@@ -1,7 +1,8 @@
 //! The cache itself: objects by key, indexes, and who wants to hear of changes.
 
 use super::Key;
-use super::subscribe::{Change, Sink, Subscription};
+use super::dispatch::Handover;
+use super::subscribe::{Change, Event, Sink, Subscription};
 use crate::raw::RawObject;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -191,6 +192,21 @@ impl Shared {
             }
             s.indexes.insert(name, index);
         });
+    }
+    /// Takes what waits in a sink, which from now on is told of changes, and the objects there are.
+    pub fn attach(&self, sink: &Arc<Sink>) -> Handover {
+        self.write(|s| {
+            let pending: Vec<Event> = std::iter::from_fn(|| sink.take()).collect();
+            if !s.sinks.iter().any(|w| std::ptr::eq(w.as_ptr(), Arc::as_ptr(sink))) {
+                s.sinks.push(Arc::downgrade(sink));
+            }
+            (pending, s.objects.values().cloned().collect())
+        })
+    }
+    /// The sink is told no more, and forgets what waits in it.
+    pub fn detach(&self, sink: &Arc<Sink>) {
+        self.write(|s| s.sinks.retain(|w| !std::ptr::eq(w.as_ptr(), Arc::as_ptr(sink))));
+        while sink.take().is_some() {}
     }
     pub fn subscribe(&self) -> Subscription {
         self.write(|s| {

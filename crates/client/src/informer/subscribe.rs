@@ -82,7 +82,15 @@ impl Sink {
         }
         true
     }
-    fn take(&self) -> Option<Event> {
+    /// Wakes whoever waits for events, without one.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+    /// Waits for the next event or [`Sink::wake`].
+    pub async fn woken(&self) {
+        self.woken.notified().await;
+    }
+    pub fn take(&self) -> Option<Event> {
         let mut w = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(e) = w.next.take() {
             return Some(e);

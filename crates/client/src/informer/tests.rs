@@ -132,6 +132,60 @@ async fn what_a_subscriber_missed_is_merged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn handlers_share_a_task_and_hear_everything() {
+    let api = FakeApi::new();
+    let rt = Runtime::new();
+    let f = InformerFactory::new(Arc::new(api.clone()), &rt);
+    api.seed("pods", pod("a", "p", ""));
+    let pods: Informer<Pod> = f.informer();
+    pods.synced().await;
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let teller = |who: &'static str| {
+        let told = told.clone();
+        move |e: &Event| told.lock().unwrap().push(format!("{who}{}", show(e)))
+    };
+    let heard = || std::mem::take(&mut *told.lock().unwrap()).join(" ");
+    let one = pods.raw().on_event(&rt, teller("1"));
+    pods.raw().on_event(&rt, |_| panic!("on purpose")).forever();
+    settle().await;
+    assert_eq!(heard(), "1+a/p");
+    // What waits when a handler joins is told to the others as it was, to the new one as it is.
+    api.seed("pods", pod("a", "q", ""));
+    let two = pods.raw().on_event(&rt, teller("2"));
+    settle().await;
+    let mut all: Vec<String> = heard().split(' ').map(str::to_owned).collect();
+    all.sort();
+    assert_eq!(all, ["1+a/q", "2+a/p", "2+a/q"]);
+    api.seed("pods", pod("a", "r", ""));
+    settle().await;
+    assert_eq!(heard(), "1+a/r 2+a/r");
+    drop(one);
+    api.seed("pods", pod("a", "s", ""));
+    settle().await;
+    assert_eq!(heard(), "2+a/s");
+    two.forever();
+    let (a, b) = (pods.raw().get("a", "s").unwrap(), pods.raw().get("a", "s").unwrap());
+    assert!(Arc::ptr_eq(&a.shared::<Pod>().unwrap(), &b.shared::<Pod>().unwrap()));
+    assert_eq!(*a.shared::<Pod>().unwrap(), a.decode::<Pod>().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_ends_with_its_last_handler() {
+    let api = FakeApi::new();
+    let rt = Runtime::new();
+    let f = InformerFactory::new(Arc::new(api.clone()), &rt);
+    let pods: Informer<Pod> = f.informer();
+    let weak = Arc::downgrade(&pods.raw().0);
+    let handler = pods.raw().on_event(&rt, |_| {});
+    drop(pods);
+    settle().await;
+    assert!(weak.upgrade().is_some());
+    drop(handler);
+    settle().await;
+    assert!(weak.upgrade().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cache_ends_with_its_last_user() {
     let api = FakeApi::new();
     let rt = Runtime::new();

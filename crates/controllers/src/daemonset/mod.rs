@@ -95,8 +95,9 @@ fn revision_of_another_hand(e: &Event) -> bool {
 fn node_matters(e: &Event) -> bool {
     let Event::Updated { old, new } = e else { return true };
     let spec = |o: &client::RawObject| {
-        let spec = o.decode::<Node>().ok().and_then(|n| n.spec).unwrap_or_default();
-        (spec.taints, spec.unschedulable)
+        let node = o.shared::<Node>().ok();
+        let spec = node.as_ref().and_then(|n| n.spec.as_ref());
+        (spec.and_then(|s| s.taints.clone()), spec.and_then(|s| s.unschedulable))
     };
     old.header.labels != new.header.labels || spec(old) != spec(new)
 }

@@ -78,7 +78,7 @@ impl Controller {
     }
 
     fn may_be_stale(&self, e: &Event) -> bool {
-        e.object().decode::<Pod>().is_ok_and(|p| plan::is_disruption_target(&p))
+        e.object().shared::<Pod>().is_ok_and(|p| plan::is_disruption_target(&p))
     }
 
     async fn sync(&self, key: Key) -> Result<Outcome, Error> {

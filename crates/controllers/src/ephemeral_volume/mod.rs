@@ -24,7 +24,7 @@ pub async fn run(ctx: Ctx) {
     wake::forward(&rt, pods.raw(), &queue, |e| {
         // Volumes of a pod never change.
         let Event::Added(o) = e else { return Vec::new() };
-        let ephemeral = o.decode::<Pod>().is_ok_and(|p| volumes::volumes(&p).any(|v| v.ephemeral.is_some()));
+        let ephemeral = o.shared::<Pod>().is_ok_and(|p| volumes::volumes(&p).any(|v| v.ephemeral.is_some()));
         if ephemeral { vec![e.key()] } else { Vec::new() }
     });
     let users = pods.clone();

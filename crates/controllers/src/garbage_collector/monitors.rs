@@ -1,11 +1,11 @@
 //! Caches of the headers of everything that can be deleted, following discovery.
 
 use crate::util::discovery::{Resource, Served};
+use client::informer::Registration;
 use client::{Event, InformerFactory, RawInformer, RawObject};
 use runtime::Runtime;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio_util::sync::DropGuard;
 
 /// Events are told to nobody and own nothing.
 const IGNORED: [(&str, &str); 2] = [("", "events"), ("events.k8s.io", "events")];
@@ -15,7 +15,7 @@ const IGNORED: [(&str, &str); 2] = [("", "events"), ("events.k8s.io", "events")]
 pub struct Monitor {
     pub resource: Arc<Resource>,
     pub cache: RawInformer,
-    _stop: Arc<DropGuard>,
+    _events: Arc<Registration>,
 }
 
 /// An object and its resource.
@@ -56,18 +56,9 @@ impl Monitors {
             }
             let resource = Arc::new(r);
             let cache = informers.raw(resource.headers(""));
-            let stop = rt.stop_token().child_token();
-            let guard = Arc::new(stop.clone().drop_guard());
-            let (mut events, f, r) = (cache.subscribe(), on_event.clone(), resource.clone());
-            rt.spawn("garbage-collector-events", async move {
-                loop {
-                    tokio::select! {
-                        e = events.next() => f(&r, &e),
-                        () = stop.cancelled() => return,
-                    }
-                }
-            });
-            all.push(Monitor { resource, cache, _stop: guard });
+            let (f, r) = (on_event.clone(), resource.clone());
+            let events = Arc::new(cache.on_event(rt, move |e| f(&r, e)));
+            all.push(Monitor { resource, cache, _events: events });
         }
     }
     /// Waits until all caches are filled.

@@ -81,7 +81,7 @@ pub async fn run(ctx: Ctx) {
         move |e| {
             // What a waiting claim waits for.
             if let Event::Added(o) = e
-                && let Ok(p) = o.decode::<Pod>()
+                && let Ok(p) = o.shared::<Pod>()
                 && pods::node_name(&p).is_empty()
             {
                 volumes::claims(&p).into_iter().for_each(|k| me.queue.add(Work::Claim(k)));
@@ -106,7 +106,7 @@ impl Controller {
     fn on_volume(&self, e: &Event) {
         self.queue.add(Work::Volume(e.key().name));
         for o in e.states() {
-            let Ok(v) = o.decode::<PersistentVolume>() else { continue };
+            let Ok(v) = o.shared::<PersistentVolume>() else { continue };
             match plan::claim_ref(&v) {
                 Some(r) => self.queue.add(Work::Claim(plan::ref_key(r))),
                 None => self.wake_pending(class::of_volume(&v)),

@@ -32,14 +32,14 @@ pub async fn run(ctx: Ctx) {
     });
     wake::forward(&rt, pods.raw(), &queue, |e| {
         let mut keys: Vec<Key> = Vec::new();
-        let pods: Vec<Pod> = e.states().filter_map(|o| o.decode().ok()).collect();
+        let pods: Vec<Arc<Pod>> = e.states().filter_map(|o| o.shared().ok()).collect();
         // Only what a claim's use depends on is of interest.
         let worth = match (pods.as_slice(), e) {
             ([a, b], Event::Updated { .. }) => plan::traits(a) != plan::traits(b),
             _ => true,
         };
         if worth {
-            keys.extend(pods.iter().flat_map(volumes::claims));
+            keys.extend(pods.iter().flat_map(|p| volumes::claims(p)));
         }
         keys
     });

@@ -101,7 +101,7 @@ impl Controller {
     }
 
     fn on_pod(&self, e: &Event) {
-        let Ok(p) = e.object().decode::<Pod>() else { return };
+        let Ok(p) = e.object().shared::<Pod>() else { return };
         if !plan::uses_claims(&p) {
             return;
         }

@@ -75,7 +75,7 @@ impl Selectors {
         }
         if let Event::Updated { old, new } = e
             && old.header.labels == new.header.labels
-            && let (Ok(a), Ok(b)) = (old.decode::<Pod>(), new.decode::<Pod>())
+            && let (Ok(a), Ok(b)) = (old.shared::<Pod>(), new.shared::<Pod>())
             && !matters(&a, &b)
         {
             keys.clear();

@@ -21,17 +21,12 @@ pub fn forward_self(rt: &Runtime, cache: &RawInformer, queue: &Queue<Key>) {
     forward(rt, cache, queue, |e| vec![e.key()]);
 }
 
-/// Calls `f` for each change, until the runtime stops.
+/// Calls `f` for each change, until the runtime stops. It must be quick: one task calls all handlers of a cache.
 pub fn on_event<F>(rt: &Runtime, cache: &RawInformer, f: F)
 where
     F: Fn(&Event) + Send + Sync + 'static,
 {
-    let mut events = cache.subscribe();
-    rt.spawn_until_stop("cache-events", async move {
-        loop {
-            f(&events.next().await);
-        }
-    });
+    cache.on_event(rt, f).forever();
 }
 
 /// The key of the owner of kind `O` that controls an object, if it is the one in the cache.
