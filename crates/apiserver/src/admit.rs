@@ -82,10 +82,13 @@ async fn round(
     old: Option<&Value>,
     rounds: &mut webhooks::Rounds,
 ) -> Result<()> {
-    // What a second try begins with, where a plugin may ask for one.
+    // What a second try begins with, where a plugin may ask for one: a pod whose account is about to be made.
+    let account =
+        || admission::Lookup::get(&Lookup(&cx.server), "", "serviceaccounts", a.namespace, "default");
+    let waits = || cx.res.is("", "pods") && account().is_none();
     let retries = a.operation == Operation::Create
         && a.subresource.is_empty()
-        && (cx.res.is("", "pods") || cx.server.admission.provisions_namespaces());
+        && (waits() || cx.server.admission.provisions_namespaces());
     let untouched = if retries { obj.as_deref().cloned() } else { None };
     let mut waited = false;
     let mut provisioned = false;
@@ -102,7 +105,7 @@ async fn round(
         } else {
             match (verdict, effects.await_object) {
                 (Ok(()), _) => break,
-                (Err(e), Some(what)) if !waited => {
+                (Err(e), Some(what)) if !waited && retries => {
                     waited = true;
                     if !appears(cx, &what).await {
                         return Err(e.into());

@@ -1,7 +1,7 @@
 //! The parts that know users: built from the configuration, fed from the store.
 
 use crate::config::{Authentication, Mode};
-use crate::object::decode_builtin;
+use crate::object::{Form, decode_builtin, ext};
 use crate::registry::ResourceInfo;
 use crate::server::ApiServer;
 use authn::front_proxy::FrontProxy;
@@ -11,7 +11,7 @@ use authz::rbac::Rbac;
 use authz::{Authorizer, Chain};
 use serve::ClientCa;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use storage::WatchItem;
@@ -112,7 +112,10 @@ impl Fed {
     fn is_rbac(i: &ResourceInfo) -> bool {
         i.gvr.group == authz::rbac::GROUP
     }
-    fn upsert(&self, i: &ResourceInfo, r: &mvcc::Record) {
+    fn upsert(&self, i: &ResourceInfo, r: &mvcc::Record, before: Option<&mvcc::Record>) {
+        if i.is("", "pods") && same_rights(r, before) {
+            return;
+        }
         match decode_builtin(i, r) {
             Ok((v, _)) if Self::is_rbac(i) => self.rbac.upsert(&i.gvr.resource, &v),
             Ok((v, _)) => self.node.upsert(&i.gvr.resource, &v),
@@ -132,6 +135,27 @@ impl Fed {
     }
 }
 
+/// The keys of the objects that were taken in.
+type Keys = BTreeSet<Arc<str>>;
+
+/// Whether a pod gives its node no other rights than it did before: nothing of interest to the node authorizer changed.
+fn same_rights(r: &mvcc::Record, before: Option<&mvcc::Record>) -> bool {
+    let (Form::Proto { raw, .. }, e) = (&ext(r).form, ext(r)) else { return false };
+    let Some(spec) = schema::proto::bytes_field(raw, POD_SPEC) else { return false };
+    if schema::proto::bytes_field(spec, NODE_NAME).is_none_or(<[u8]>::is_empty) {
+        return true;
+    }
+    let Some(old) = before.filter(|b| !b.is_tombstone()).map(ext) else { return false };
+    let Form::Proto { raw, .. } = &old.form else { return false };
+    schema::proto::bytes_field(raw, POD_SPEC) == Some(spec)
+        && old.header.annotation(MIRROR) == e.header.annotation(MIRROR)
+}
+
+/// Numbers of fields in a pod and its spec.
+const POD_SPEC: u32 = 2;
+const NODE_NAME: u32 = 10;
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// Loads what authorization needs to know and follows it until the server stops.
 pub fn follow(server: &Arc<ApiServer>) {
     let fed = server.fed.clone();
@@ -150,7 +174,7 @@ pub fn follow(server: &Arc<ApiServer>) {
             .collect()
     };
     for info in infos {
-        let (revision, keys) = load(server, &fed, &info, &[]);
+        let (revision, keys) = load(server, &fed, &info, &Keys::new());
         let (server, fed) = (server.clone(), fed.clone());
         let rt = server.rt.clone();
         rt.spawn_until_stop("authorization feed", async move {
@@ -160,27 +184,21 @@ pub fn follow(server: &Arc<ApiServer>) {
 }
 
 /// Takes all objects in; those among `known` that are gone are forgotten.
-fn load(server: &ApiServer, fed: &Fed, info: &ResourceInfo, known: &[String]) -> (i64, Vec<String>) {
+fn load(server: &ApiServer, fed: &Fed, info: &ResourceInfo, known: &Keys) -> (i64, Keys) {
     let snap = server.store.cached();
-    let mut keys = Vec::new();
+    let mut keys = Keys::new();
     snap.scan(&info.prefix, "", &mut |r| {
-        fed.upsert(info, r);
-        keys.push(r.key.to_string());
+        fed.upsert(info, r, None);
+        keys.insert(r.key.clone());
         true
     });
-    for k in known.iter().filter(|k| keys.binary_search(k).is_err()) {
+    for k in known.iter().filter(|k| !keys.contains(*k)) {
         fed.remove(info, k);
     }
     (snap.revision(), keys)
 }
 
-async fn follow_one(
-    server: &ApiServer,
-    fed: &Fed,
-    info: &ResourceInfo,
-    mut revision: i64,
-    mut keys: Vec<String>,
-) {
+async fn follow_one(server: &ApiServer, fed: &Fed, info: &ResourceInfo, mut revision: i64, mut keys: Keys) {
     loop {
         if let Ok(mut w) = server.store.watch(&info.prefix, revision) {
             loop {
@@ -190,17 +208,12 @@ async fn follow_one(
                     Some(WatchItem::Progress(_)) => {}
                     Some(WatchItem::Events(events)) => {
                         for e in events.iter() {
-                            let place = keys.binary_search_by(|k| k.as_str().cmp(&e.record.key));
                             if e.record.is_tombstone() {
                                 fed.remove(info, &e.record.key);
-                                if let Ok(i) = place {
-                                    keys.remove(i);
-                                }
+                                keys.remove(&*e.record.key);
                             } else {
-                                fed.upsert(info, &e.record);
-                                if let Err(i) = place {
-                                    keys.insert(i, e.record.key.to_string());
-                                }
+                                fed.upsert(info, &e.record, e.previous.as_deref());
+                                keys.insert(e.record.key.clone());
                             }
                         }
                     }

@@ -25,7 +25,8 @@ pub fn authenticate(
 ) -> Result<UserInfo> {
     let now = s.now();
     let certs = peer.map_or(&[][..], |p| &p.certificates);
-    let request = authn::Request { certs, headers, path };
+    let memo = peer.and_then(|p| p.memo.get_or_init(|| Box::new(authn::Memo::default())).downcast_ref());
+    let request = authn::Request { certs, headers, path, memo };
     match s.authenticator.authenticate(&request, now, &Lookup(s)) {
         Ok(Some(a)) => {
             for w in a.warnings {

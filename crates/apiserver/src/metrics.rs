@@ -1,9 +1,11 @@
 //! Counters of requests, in the text format that scrapers of upstream know.
 
 use crate::request::RequestInfo;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Upper bounds, in seconds, of the duration histogram (upstream's).
@@ -12,9 +14,20 @@ const BUCKETS: [f64; 26] = [
     20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0,
 ];
 
+/// What requests are counted by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Labels<'a> {
+    verb: &'static str,
+    group: &'a str,
+    version: &'a str,
+    resource: &'a str,
+    subresource: &'a str,
+    scope: &'static str,
+}
+
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    verb: String,
+    verb: &'static str,
     group: String,
     version: String,
     resource: String,
@@ -22,8 +35,8 @@ struct Key {
     scope: &'static str,
 }
 
-impl Key {
-    fn new(i: &RequestInfo) -> Self {
+impl<'a> Labels<'a> {
+    fn new(i: &'a RequestInfo) -> Self {
         let scope = if !i.is_resource {
             ""
         } else if !i.name.is_empty() && i.name_in_path {
@@ -47,19 +60,42 @@ impl Key {
             _ => "other",
         };
         Self {
-            verb: verb.to_owned(),
-            group: i.group.clone(),
-            version: i.version.clone(),
-            resource: i.resource.clone(),
-            subresource: i.subresource.clone(),
+            verb,
+            group: &i.group,
+            version: &i.version,
+            resource: &i.resource,
+            subresource: &i.subresource,
             scope,
         }
     }
+    fn key(&self) -> Key {
+        Key {
+            verb: self.verb,
+            group: self.group.to_owned(),
+            version: self.version.to_owned(),
+            resource: self.resource.to_owned(),
+            subresource: self.subresource.to_owned(),
+            scope: self.scope,
+        }
+    }
+}
+
+impl Key {
     fn labels(&self) -> String {
         format!(
             "component=\"apiserver\",group={:?},resource={:?},scope={:?},subresource={:?},verb={:?},version={:?}",
             self.group, self.resource, self.scope, self.subresource, self.verb, self.version
         )
+    }
+    fn borrowed(&self) -> Labels<'_> {
+        Labels {
+            verb: self.verb,
+            group: &self.group,
+            version: &self.version,
+            resource: &self.resource,
+            subresource: &self.subresource,
+            scope: self.scope,
+        }
     }
 }
 
@@ -71,79 +107,169 @@ struct Durations {
 }
 
 #[derive(Default)]
+struct Totals {
+    codes: BTreeMap<u16, u64>,
+    durations: Durations,
+}
+
+/// The requests with the same labels.
+struct Family {
+    key: Key,
+    totals: Mutex<Totals>,
+    long_running: AtomicI64,
+}
+
+#[derive(Default)]
 struct Inner {
-    total: BTreeMap<(Key, u16), u64>,
-    durations: BTreeMap<Key, Durations>,
-    in_flight: BTreeMap<&'static str, i64>,
-    long_running: BTreeMap<Key, i64>,
+    /// By the hash of their labels.
+    families: RwLock<HashMap<u64, Vec<Arc<Family>>>>,
+    hasher: RandomState,
+    mutating: AtomicI64,
+    reading: AtomicI64,
 }
 
 /// The server's counters.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<Inner>>);
+pub struct Metrics(Arc<Inner>);
 
-/// More different keys than this (paths that clients made up) are counted as one.
+/// More different labels than this (paths that clients made up) are counted as one.
 const MAX_KEYS: usize = 5_000;
 
 /// A request in flight.
 pub struct Counted {
     m: Metrics,
-    key: Key,
-    kind: Option<&'static str>,
+    family: Arc<Family>,
+    /// Whether it changes something; `None` for those that last, and those that have ended.
+    mutating: Option<bool>,
+    timed: bool,
+}
+
+impl Inner {
+    fn in_flight(&self, mutating: bool) -> &AtomicI64 {
+        if mutating { &self.mutating } else { &self.reading }
+    }
+    fn family(&self, l: Labels<'_>) -> Arc<Family> {
+        let hash = self.hasher.hash_one(l);
+        let find = |all: &HashMap<u64, Vec<Arc<Family>>>| {
+            all.get(&hash)?.iter().find(|f| f.key.borrowed() == l).cloned()
+        };
+        if let Some(f) = find(&self.families.read().unwrap_or_else(PoisonError::into_inner)) {
+            return f;
+        }
+        let mut all = self.families.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(f) = find(&all) {
+            return f;
+        }
+        if all.len() >= MAX_KEYS {
+            let none =
+                Labels { verb: "other", group: "", version: "", resource: "", subresource: "", scope: "" };
+            drop(all);
+            return self.other(none);
+        }
+        let f = Arc::new(Family::new(l.key()));
+        all.entry(hash).or_default().push(f.clone());
+        f
+    }
+    /// What is counted as one.
+    fn other(&self, none: Labels<'_>) -> Arc<Family> {
+        let mut all = self.families.write().unwrap_or_else(PoisonError::into_inner);
+        let same = all.entry(self.hasher.hash_one(none)).or_default();
+        if let Some(f) = same.iter().find(|f| f.key.borrowed() == none) {
+            return f.clone();
+        }
+        let f = Arc::new(Family::new(none.key()));
+        same.push(f.clone());
+        f
+    }
+    /// All of them, in order.
+    fn all(&self) -> Vec<Arc<Family>> {
+        let all = self.families.read().unwrap_or_else(PoisonError::into_inner);
+        let mut v: Vec<_> = all.values().flatten().cloned().collect();
+        v.sort_by(|a, b| a.key.cmp(&b.key));
+        v
+    }
+}
+
+impl Family {
+    fn new(key: Key) -> Self {
+        Self { key, totals: Mutex::default(), long_running: AtomicI64::new(0) }
+    }
+    fn totals<T>(&self, f: impl FnOnce(&mut Totals) -> T) -> T {
+        f(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Metrics {
-    fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
     pub fn begin(&self, i: &RequestInfo) -> Counted {
-        let kind = (!i.long_running()).then_some(if i.mutating() { "mutating" } else { "readOnly" });
-        if let Some(k) = kind {
-            self.with(|m| *m.in_flight.entry(k).or_default() += 1);
+        let mutating = (!i.long_running()).then(|| i.mutating());
+        if let Some(m) = mutating {
+            self.0.in_flight(m).fetch_add(1, Ordering::Relaxed);
         }
-        Counted { m: self.clone(), key: Key::new(i), kind }
+        let family = self.0.family(Labels::new(i));
+        Counted { m: self.clone(), family, mutating, timed: mutating.is_some() }
     }
     /// A request that lasts; counted until the answer is dropped.
     pub fn long_running(&self, i: &RequestInfo, _what: &str) -> LongRunning {
-        let key = Key::new(i);
-        self.with(|m| *m.long_running.entry(key.clone()).or_default() += 1);
-        LongRunning { m: self.clone(), key }
+        let family = self.0.family(Labels::new(i));
+        family.long_running.fetch_add(1, Ordering::Relaxed);
+        LongRunning(family)
     }
 
     /// All families, and `extra` lines of other parts of the server.
     pub fn text(&self, extra: &str) -> String {
         let mut out = String::with_capacity(16 * 1024);
-        self.with(|m| {
-            let w = &mut out;
-            // Writing to a string does not fail.
-            let mut line = |s: std::fmt::Arguments<'_>| {
-                let _ = w.write_fmt(s);
-            };
-            line(format_args!("# HELP apiserver_request_total Requests answered.\n# TYPE apiserver_request_total counter\n"));
-            for ((k, code), n) in &m.total {
-                line(format_args!("apiserver_request_total{{code=\"{code}\",dry_run=\"\",{}}} {n}\n", k.labels()));
+        let w = &mut out;
+        // Writing to a string does not fail.
+        let mut line = |s: std::fmt::Arguments<'_>| {
+            let _ = w.write_fmt(s);
+        };
+        let families: Vec<(String, Arc<Family>)> =
+            self.0.all().into_iter().map(|f| (f.key.labels(), f)).collect();
+        line(format_args!(
+            "# HELP apiserver_request_total Requests answered.\n# TYPE apiserver_request_total counter\n"
+        ));
+        for (l, f) in &families {
+            for (code, n) in f.totals(|t| t.codes.clone()) {
+                line(format_args!("apiserver_request_total{{code=\"{code}\",dry_run=\"\",{l}}} {n}\n"));
             }
-            line(format_args!("# HELP apiserver_request_duration_seconds Time to answer, in seconds.\n# TYPE apiserver_request_duration_seconds histogram\n"));
-            for (k, d) in &m.durations {
-                let l = k.labels();
-                let mut cumulated = 0;
-                for (b, n) in BUCKETS.iter().zip(d.counts) {
-                    cumulated += n;
-                    line(format_args!("apiserver_request_duration_seconds_bucket{{dry_run=\"\",{l},le=\"{b}\"}} {cumulated}\n"));
-                }
-                line(format_args!("apiserver_request_duration_seconds_bucket{{dry_run=\"\",{l},le=\"+Inf\"}} {}\n", d.count));
-                line(format_args!("apiserver_request_duration_seconds_sum{{dry_run=\"\",{l}}} {}\n", d.sum));
-                line(format_args!("apiserver_request_duration_seconds_count{{dry_run=\"\",{l}}} {}\n", d.count));
+        }
+        line(format_args!(
+            "# HELP apiserver_request_duration_seconds Time to answer, in seconds.\n# TYPE apiserver_request_duration_seconds histogram\n"
+        ));
+        for (l, f) in &families {
+            let (counts, sum, count) = f.totals(|t| (t.durations.counts, t.durations.sum, t.durations.count));
+            if count == 0 {
+                continue;
             }
-            line(format_args!("# HELP apiserver_current_inflight_requests Requests being answered.\n# TYPE apiserver_current_inflight_requests gauge\n"));
-            for (k, n) in &m.in_flight {
-                line(format_args!("apiserver_current_inflight_requests{{request_kind=\"{k}\"}} {n}\n"));
+            let mut cumulated = 0;
+            for (b, n) in BUCKETS.iter().zip(counts) {
+                cumulated += n;
+                line(format_args!(
+                    "apiserver_request_duration_seconds_bucket{{dry_run=\"\",{l},le=\"{b}\"}} {cumulated}\n"
+                ));
             }
-            line(format_args!("# HELP apiserver_longrunning_requests Watches and other lasting requests.\n# TYPE apiserver_longrunning_requests gauge\n"));
-            for (k, n) in &m.long_running {
-                line(format_args!("apiserver_longrunning_requests{{{}}} {n}\n", k.labels()));
+            line(format_args!(
+                "apiserver_request_duration_seconds_bucket{{dry_run=\"\",{l},le=\"+Inf\"}} {count}\n"
+            ));
+            line(format_args!("apiserver_request_duration_seconds_sum{{dry_run=\"\",{l}}} {sum}\n"));
+            line(format_args!("apiserver_request_duration_seconds_count{{dry_run=\"\",{l}}} {count}\n"));
+        }
+        line(format_args!(
+            "# HELP apiserver_current_inflight_requests Requests being answered.\n# TYPE apiserver_current_inflight_requests gauge\n"
+        ));
+        for (kind, n) in [("mutating", &self.0.mutating), ("readOnly", &self.0.reading)] {
+            let n = n.load(Ordering::Relaxed);
+            line(format_args!("apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {n}\n"));
+        }
+        line(format_args!(
+            "# HELP apiserver_longrunning_requests Watches and other lasting requests.\n# TYPE apiserver_longrunning_requests gauge\n"
+        ));
+        for (l, f) in &families {
+            let n = f.long_running.load(Ordering::Relaxed);
+            if n > 0 {
+                line(format_args!("apiserver_longrunning_requests{{{l}}} {n}\n"));
             }
-        });
+        }
         out.push_str(extra);
         out
     }
@@ -151,14 +277,11 @@ impl Metrics {
 
 impl Counted {
     pub fn end(mut self, code: u16, took: Duration) {
-        let key = self.key.clone();
-        self.m.with(|m| {
-            if m.total.len() < MAX_KEYS || m.total.contains_key(&(key.clone(), code)) {
-                *m.total.entry((key.clone(), code)).or_default() += 1;
-            }
-            if self.kind.is_some() && (m.durations.len() < MAX_KEYS || m.durations.contains_key(&key)) {
-                let d = m.durations.entry(key).or_default();
-                let s = took.as_secs_f64();
+        let timed = self.timed;
+        self.family.totals(|t| {
+            *t.codes.entry(code).or_default() += 1;
+            if timed {
+                let (d, s) = (&mut t.durations, took.as_secs_f64());
                 if let Some(i) = BUCKETS.iter().position(|b| s <= *b) {
                     d.counts[i] += 1;
                 }
@@ -169,8 +292,8 @@ impl Counted {
         self.release();
     }
     fn release(&mut self) {
-        if let Some(k) = self.kind.take() {
-            self.m.with(|m| *m.in_flight.entry(k).or_default() -= 1);
+        if let Some(mutating) = self.mutating.take() {
+            self.m.0.in_flight(mutating).fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -182,21 +305,11 @@ impl Drop for Counted {
 }
 
 /// A lasting request.
-pub struct LongRunning {
-    m: Metrics,
-    key: Key,
-}
+pub struct LongRunning(Arc<Family>);
 
 impl Drop for LongRunning {
     fn drop(&mut self) {
-        self.m.with(|m| {
-            if let Some(n) = m.long_running.get_mut(&self.key) {
-                *n -= 1;
-                if *n <= 0 {
-                    m.long_running.remove(&self.key);
-                }
-            }
-        });
+        self.0.long_running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -29,15 +29,45 @@ pub struct FrameKey {
     pub info: u32,
 }
 
-/// Labels and values of one record's selectable fields.
-pub type Fields = Arc<[(String, String)]>;
+/// The values of one record's selectable fields, in little memory: every record that somebody selects by a field has them.
+#[derive(Debug, Default)]
+pub struct Fields {
+    /// The fields that have a value here, one behind the other: number of the label, and where the value ends.
+    at: Box<[(u16, u32)]>,
+    text: Box<str>,
+}
+
+impl Fields {
+    fn new(values: impl Iterator<Item = Option<String>>) -> Self {
+        let (mut at, mut text) = (Vec::new(), String::new());
+        for (i, v) in values.enumerate() {
+            if let (Some(v), Ok(i)) = (v.filter(|v| !v.is_empty()), u16::try_from(i)) {
+                text.push_str(&v);
+                at.push((i, u32::try_from(text.len()).unwrap_or(u32::MAX)));
+            }
+        }
+        Self { at: at.into(), text: text.into() }
+    }
+    /// The value of the field with this number among the resource's labels; empty when it has none.
+    pub fn get(&self, label: usize) -> &str {
+        let mut from = 0;
+        for (i, to) in &self.at {
+            let to = *to as usize;
+            if usize::from(*i) == label {
+                return self.text.get(from..to).unwrap_or("");
+            }
+            from = to;
+        }
+        ""
+    }
+}
 
 /// What the API server keeps beside a record (in [`Record::ext`]).
 pub struct Ext {
     pub header: Arc<Header>,
     pub form: Form,
     frames: Mutex<Vec<(FrameKey, Bytes)>>,
-    fields: OnceLock<(u32, Fields)>,
+    fields: OnceLock<(u32, Arc<Fields>)>,
     /// The object, for the few kinds that nearly every request looks at.
     pub tree: OnceLock<Arc<Value>>,
 }
@@ -233,17 +263,15 @@ pub fn direct<'r>(info: &ResourceInfo, r: &'r Record) -> Option<(&'r Bytes, Type
 }
 
 /// The values of the resource's selectable fields.
-pub async fn fields(info: &ResourceInfo, r: &Record) -> Fields {
+pub async fn fields(info: &ResourceInfo, r: &Record) -> Arc<Fields> {
     let e = ext(r);
-    // Built-in kinds select on the stored form, whatever version is asked for; custom ones on each version's own.
-    let id = if info.is_custom() { info.id } else { 0 };
     if let Some((have, f)) = e.fields.get()
-        && *have == id
+        && *have == info.id
     {
         return f.clone();
     }
-    let f = compute_fields(info, r).await;
-    if e.fields.set((id, f.clone())).is_err() {
+    let f = Arc::new(compute_fields(info, r).await);
+    if e.fields.set((info.id, f.clone())).is_err() {
         tracing::trace!(key = %r.key, "selectable fields were worked out twice");
     }
     f
@@ -252,16 +280,28 @@ pub async fn fields(info: &ResourceInfo, r: &Record) -> Fields {
 async fn compute_fields(info: &ResourceInfo, r: &Record) -> Fields {
     let labels = info.field_labels.iter().map(|(_, canonical)| canonical);
     match &info.codec {
-        Codec::Builtin(_) => {
-            let Ok((v, _)) = decode_builtin(info, r) else { return Arc::from([]) };
+        Codec::Builtin(b) => {
+            // Built-in kinds select on the stored form, whatever version is asked for.
+            let strategy = kinds::strategy(&info.gvr.group, &info.gvr.resource);
+            let paths = strategy.field_paths();
+            if let (false, Form::Proto { raw, api_version }) = (paths.is_empty(), &ext(r).form)
+                && *api_version == b.row.storage
+                && let Ok(v) = schema::proto::decode_fields(raw, b.stored, paths)
+            {
+                return Fields::new(labels.map(|l| strategy.field_value(&v, l)));
+            }
+            let Ok((v, _)) = decode_builtin(info, r) else { return Fields::default() };
             let group =
                 meta::GroupVersion::parse(v.str_at("apiVersion")).map(|g| g.group).unwrap_or_default();
             let strategy = kinds::strategy(&group, &info.gvr.resource);
-            labels.filter_map(|l| Some((l.clone(), strategy.field_value(&v, l)?))).collect()
+            Fields::new(labels.map(|l| strategy.field_value(&v, l)))
         }
         Codec::Custom(c) => {
-            let Ok(v) = decode(info, r).await else { return Arc::from([]) };
-            labels.filter_map(|l| Some((l.clone(), c.field_value(&v, l)?))).collect()
+            let Ok(v) = decode(info, r).await else { return Fields::default() };
+            Fields::new(labels.map(|l| c.field_value(&v, l)))
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,10 +37,10 @@ impl Filter {
             let value = match t.field.as_str() {
                 "metadata.name" => h.name.as_str(),
                 "metadata.namespace" => h.namespace.as_str(),
-                f => have
-                    .as_ref()
-                    .and_then(|have| have.iter().find(|(l, _)| l == f))
-                    .map_or("", |(_, v)| v.as_str()),
+                f => {
+                    let label = info.field_labels.iter().position(|(_, l)| l == f);
+                    have.as_ref().zip(label).map_or("", |(have, l)| have.get(l))
+                }
             };
             (value == t.value) != t.negate
         })

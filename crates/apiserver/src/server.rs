@@ -25,6 +25,7 @@ use meta::{Status, UserInfo, Value};
 use mvcc::Record;
 use runtime::Runtime;
 use serve::{Body, Listener, Peer, TlsSettings};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -157,10 +158,31 @@ impl ApiServer {
         self.registry.load().get(group, version, resource).cloned()
     }
 
+    /// Random bytes from the system, asked for many at a time.
     pub fn fill_random(&self, buf: &mut [u8]) {
-        if let Err(e) = getrandom::fill(buf) {
-            tracing::error!(error = %e, "no randomness from the system");
+        const AHEAD: usize = 512;
+        thread_local! {
+            static POOL: RefCell<([u8; AHEAD], usize)> = const { RefCell::new(([0; AHEAD], AHEAD)) };
         }
+        let fresh = |buf: &mut [u8]| {
+            if let Err(e) = getrandom::fill(buf) {
+                tracing::error!(error = %e, "no randomness from the system");
+            }
+        };
+        if buf.len() > AHEAD / 8 {
+            return fresh(buf);
+        }
+        POOL.with_borrow_mut(|(pool, used)| {
+            if *used + buf.len() > AHEAD {
+                fresh(pool);
+                *used = 0;
+            }
+            let piece = &mut pool[*used..*used + buf.len()];
+            buf.copy_from_slice(piece);
+            // Nothing that was handed out stays here.
+            piece.fill(0);
+            *used += buf.len();
+        });
     }
     pub fn random(&self) -> u64 {
         let mut b = [0; 8];
@@ -173,8 +195,16 @@ impl ApiServer {
         self.fill_random(&mut b);
         b[6] = b[6] & 0x0f | 0x40;
         b[8] = b[8] & 0x3f | 0x80;
-        let h: String = b.iter().map(|x| format!("{x:02x}")).collect();
-        format!("{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
+        let mut out = String::with_capacity(36);
+        for (i, x) in b.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                out.push('-');
+            }
+            for digit in [x >> 4, x & 15] {
+                out.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            }
+        }
+        out
     }
 
     /// Serves a listener until the runtime stops. Clients are asked for certificates of any configured authority.

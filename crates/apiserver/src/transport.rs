@@ -176,6 +176,9 @@ impl Transport for InProcess {
         }
         .boxed()
     }
+    fn whole_objects(&self) -> bool {
+        true
+    }
     fn list(&self, what: ListWatch) -> BoxFuture<'_, std::result::Result<RawList, Error>> {
         async move { self.raw_list(what).await.map_err(failed) }.boxed()
     }

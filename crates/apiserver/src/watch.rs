@@ -19,10 +19,12 @@ use mvcc::Record;
 use serde_json::json;
 use serve::Body;
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::{Watch, WatchItem};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// The last bookmark comes this long before the watch ends by itself.
@@ -81,6 +83,9 @@ pub struct Feed {
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
+    /// Fires at the instant beside it; made once, for a watch waits often.
+    timer: (Pin<Box<Sleep>>, Instant),
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Of the registry, where the resource may leave it.
     changes: Option<tokio::sync::watch::Receiver<u64>>,
 }
@@ -114,6 +119,8 @@ impl Feed {
             bookmarks: o.bookmarks,
             next_bookmark: (now + BOOKMARK_EVERY).min(deadline - BOOKMARK_BEFORE_END.min(timeout)),
             deadline,
+            timer: (Box::pin(tokio::time::sleep_until(deadline)), deadline),
+            stop: Box::pin(cx.server.rt.stop_token().cancelled_owned()),
             changes: cx.res.is_custom().then(|| cx.server.registry_changes()),
         };
         let rv = o.resource_version.as_str();
@@ -176,15 +183,18 @@ impl Feed {
                 return Some(items);
             }
             let source = self.source.as_mut()?;
-            let bookmark_at = if self.bookmarks { self.next_bookmark } else { self.deadline };
-            let stop = self.server.rt.stop_token();
+            let wake = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+            if self.timer.1 != wake {
+                self.timer.0.as_mut().reset(wake);
+                self.timer.1 = wake;
+            }
             let item = tokio::select! {
                 biased;
-                () = stop.cancelled() => return None,
+                () = self.stop.as_mut() => return None,
                 item = source.next() => item,
                 // Its clients find out what it is now by beginning anew.
                 () = redefined(&mut self.changes, &self.server, &self.info) => return None,
-                () = tokio::time::sleep_until(bookmark_at.min(self.deadline)) => {
+                () = self.timer.0.as_mut() => {
                     if Instant::now() >= self.deadline {
                         return None;
                     }
@@ -306,9 +316,9 @@ impl Encoder {
         Some(FrameKey { event: change as u8, encoding, info: self.info.id })
     }
 
-    /// Appends one frame; a cached one is answered by itself when nothing was appended yet.
-    async fn item(&mut self, item: &Item, out: &mut Vec<Bytes>, tail: &mut Vec<u8>) {
-        let frame = match item {
+    /// One frame, of which watchers of the same form share the bytes.
+    async fn item(&mut self, item: &Item) -> Bytes {
+        match item {
             Item::Change { change, record, revision, at } => {
                 let slot = at.as_ref().zip(self.cache_key(*change));
                 match slot.and_then(|(at, k)| ext(at).frame(k)) {
@@ -328,15 +338,25 @@ impl Encoder {
             }
             Item::Bookmark { revision, initial_end } => self.bookmark(*revision, *initial_end).into(),
             Item::Error(e) => self.error(e).into(),
-        };
-        // Large frames are handed on as they are, small ones are gathered.
-        if frame.len() >= PIECE / 4 {
-            if !tail.is_empty() {
-                out.push(std::mem::take(tail).into());
+        }
+    }
+
+    /// All frames: large ones and a single one as they are, small ones gathered.
+    async fn items(&mut self, items: &[Item], ready: &mut VecDeque<Bytes>) {
+        let mut tail = Vec::new();
+        for i in items {
+            let frame = self.item(i).await;
+            if items.len() == 1 || frame.len() >= PIECE / 4 {
+                if !tail.is_empty() {
+                    ready.push_back(std::mem::take(&mut tail).into());
+                }
+                ready.push_back(frame);
+            } else {
+                tail.extend_from_slice(&frame);
             }
-            out.push(frame);
-        } else {
-            tail.extend_from_slice(&frame);
+        }
+        if !tail.is_empty() {
+            ready.push_back(tail.into());
         }
     }
 
@@ -444,14 +464,7 @@ pub async fn watch(cx: &Cx) -> Result<Response<Body>> {
                     return Some((Ok(http_body::Frame::data(b)), (feed, enc, ready, open)));
                 }
                 let items = feed.next().await?;
-                let (mut out, mut tail) = (Vec::new(), Vec::new());
-                for i in &items {
-                    enc.item(i, &mut out, &mut tail).await;
-                }
-                ready.extend(out);
-                if !tail.is_empty() {
-                    ready.push_back(tail.into());
-                }
+                enc.items(&items, &mut ready).await;
             }
         },
     );

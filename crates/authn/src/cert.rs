@@ -19,21 +19,37 @@ pub fn user_from_der(der: &[u8]) -> Result<Option<UserInfo>, Error> {
     user(&parse(der)?, der)
 }
 
-/// The same, refusing a certificate that is not valid at `now`: connections may outlive certificates.
-pub fn valid_user_from_der(der: &[u8], now: Timestamp) -> Result<Option<UserInfo>, Error> {
-    let cert = parse(der)?;
-    let v = &cert.tbs_certificate.validity;
-    let from = v.not_before.to_unix_duration().as_secs() as i64;
-    let to = v.not_after.to_unix_duration().as_secs() as i64;
-    if now.seconds < from || now.seconds > to {
-        return Err(Error::Certificate(format!(
-            "certificate has expired or is not yet valid: it is valid from {} to {}, and now is {}",
-            v.not_before,
-            v.not_after,
-            now.rfc3339()
-        )));
+/// Whom a certificate names, and when it is valid.
+#[derive(Clone, Debug)]
+pub struct Named {
+    user: Result<Option<UserInfo>, Error>,
+    from: i64,
+    to: i64,
+}
+
+impl Named {
+    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        let cert = parse(der)?;
+        let v = &cert.tbs_certificate.validity;
+        Ok(Self {
+            user: user(&cert, der),
+            from: v.not_before.to_unix_duration().as_secs() as i64,
+            to: v.not_after.to_unix_duration().as_secs() as i64,
+        })
     }
-    user(&cert, der)
+    /// The user, refusing a certificate that is not valid at `now`: connections may outlive certificates.
+    pub fn at(&self, now: Timestamp) -> Result<Option<UserInfo>, Error> {
+        if now.seconds < self.from || now.seconds > self.to {
+            let day = |seconds| Timestamp { seconds, nanos: 0 }.rfc3339();
+            return Err(Error::Certificate(format!(
+                "certificate has expired or is not yet valid: it is valid from {} to {}, and now is {}",
+                day(self.from),
+                day(self.to),
+                now.rfc3339()
+            )));
+        }
+        self.user.clone()
+    }
 }
 
 /// Seconds until the certificate expires, for renewals and metrics.
@@ -202,7 +218,7 @@ mod tests {
     #[test]
     fn knows_when_it_is_valid() {
         let der = cert(&[(DnType::CommonName, "x")]);
-        let at = |s: i64| valid_user_from_der(&der, Timestamp { seconds: s, nanos: 0 });
+        let at = |s: i64| Named::from_der(&der)?.at(Timestamp { seconds: s, nanos: 0 });
         let (from, to) = (1_767_225_600, 1_798_761_600);
         assert!(at(from).is_ok() && at(to).is_ok());
         assert!(at(from - 1).is_err() && at(to + 1).is_err());

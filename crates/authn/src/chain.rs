@@ -7,8 +7,10 @@ use crate::static_tokens::StaticTokens;
 use crate::{Authenticated, Error, Lookup, ServiceAccountTokens, bootstrap_token, cert, token};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use meta::UserInfo;
 use meta::time::Timestamp;
 use rustls_pki_types::CertificateDer;
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 /// Whether a chain of certificates is good at a time: the part that knows the authorities is the TLS stack's.
 pub type VerifyChain = Box<dyn Fn(&[CertificateDer<'_>], Timestamp) -> bool + Send + Sync>;
@@ -34,6 +36,37 @@ pub struct Request<'a> {
     pub certs: &'a [CertificateDer<'a>],
     pub headers: &'a HeaderMap,
     pub path: &'a str,
+    /// What was found out of the certificates before, kept with the connection that they came with.
+    pub memo: Option<&'a Memo>,
+}
+
+/// What a connection's certificates say. They are the same with each of its requests.
+#[derive(Debug, Default)]
+pub struct Memo {
+    named: OnceLock<Result<cert::Named, Error>>,
+    /// The verdict on the chain, and the minute in which it was given.
+    trusted: Mutex<Option<(i64, bool)>>,
+}
+
+impl Memo {
+    fn named(&self, leaf: &[u8], now: Timestamp) -> Result<Option<UserInfo>, Error> {
+        match self.named.get_or_init(|| cert::Named::from_der(leaf)) {
+            Ok(n) => n.at(now),
+            Err(e) => Err(e.clone()),
+        }
+    }
+    fn trusted(&self, now: Timestamp, verify: impl FnOnce() -> bool) -> bool {
+        let minute = now.seconds / 60;
+        let mut known = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        match *known {
+            Some((at, verdict)) if at == minute => verdict,
+            _ => {
+                let verdict = verify();
+                *known = Some((minute, verdict));
+                verdict
+            }
+        }
+    }
 }
 
 /// The chain.
@@ -62,7 +95,11 @@ impl Authenticator {
             first_error.get_or_insert(e);
         };
         if let Some(leaf) = r.certs.first() {
-            if let Some(proxy) = &self.config.front_proxy {
+            let fresh = Memo::default();
+            let memo = r.memo.unwrap_or(&fresh);
+            // A user's certificate is looked at as a proxy's only where the request names somebody.
+            let proxied = |p: &&FrontProxy| !self.config.client_certificates || p.names_user(r.headers);
+            if let Some(proxy) = self.config.front_proxy.as_ref().filter(proxied) {
                 match proxy.user(r.certs, r.headers, now) {
                     Ok(Some(u)) => return Ok(Some(u.into())),
                     Ok(None) => {}
@@ -72,8 +109,9 @@ impl Authenticator {
                 }
             }
             if self.config.client_certificates {
-                let trusted = self.config.client_ca.as_ref().is_none_or(|v| v(r.certs, now));
-                match cert::valid_user_from_der(leaf, now) {
+                let trusted =
+                    self.config.client_ca.as_ref().is_none_or(|v| memo.trusted(now, || v(r.certs, now)));
+                match memo.named(leaf, now) {
                     Ok(Some(u)) if trusted => return Ok(Some(u.into())),
                     Ok(_) if !trusted => {
                         note(Error::Certificate("certificate signed by unknown authority".into()));
@@ -145,8 +183,9 @@ impl Authenticator {
     /// Takes credentials out of a request that has been authenticated.
     pub fn strip(&self, headers: &mut HeaderMap) {
         headers.remove(AUTHORIZATION);
-        let standard = FrontProxy::new(Box::new(|_, _| false), Vec::new());
-        standard.strip(headers);
+        static STANDARD: LazyLock<FrontProxy> =
+            LazyLock::new(|| FrontProxy::new(Box::new(|_, _| false), Vec::new()));
+        STANDARD.strip(headers);
         if let Some(p) = &self.config.front_proxy {
             p.strip(headers);
         }

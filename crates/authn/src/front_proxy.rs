@@ -76,6 +76,11 @@ impl FrontProxy {
         Ok(Some(user))
     }
 
+    /// Whether a request names a user in this proxy's headers.
+    pub(crate) fn names_user(&self, headers: &HeaderMap) -> bool {
+        self.name_headers.iter().any(|n| headers.contains_key(n))
+    }
+
     /// Takes the headers of this proxy away.
     pub(crate) fn strip(&self, headers: &mut HeaderMap) {
         for n in self.name_headers.iter().chain(&self.uid_headers).chain(&self.group_headers) {

@@ -16,7 +16,7 @@ pub mod service_account;
 pub mod static_tokens;
 pub mod token;
 
-pub use chain::{Authenticator, Config, Request, VerifyChain};
+pub use chain::{Authenticator, Config, Memo, Request, VerifyChain};
 pub use service_account::{ServiceAccountTokens, Signer};
 
 use meta::object::ObjectExt;

@@ -88,6 +88,10 @@ pub struct ListWatch {
 pub trait Transport: Send + Sync + 'static {
     /// One HTTP exchange. The URI is a path and query; the transport adds address and credentials.
     fn call(&self, req: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Body>, Error>>;
+    /// Whether lists and watches hand out whole objects at no cost: then nobody needs to ask for headers only.
+    fn whole_objects(&self) -> bool {
+        false
+    }
     /// All objects at the newest revision.
     fn list(&self, what: ListWatch) -> BoxFuture<'_, Result<RawList, Error>>;
     /// Changes after a resource version, with bookmarks.

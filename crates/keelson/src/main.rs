@@ -7,6 +7,7 @@ mod containerd;
 mod flags;
 mod keys;
 mod kube_apiserver;
+mod memory;
 mod net;
 mod node;
 mod nodeconf;
@@ -46,7 +47,8 @@ fn main() -> ExitCode {
 
 /// Runs a component to its end; its error is printed here, once.
 fn block_on(work: impl Future<Output = Result<(), String>>) -> ExitCode {
-    let rt = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("keelson").build() {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let rt = match threads.enable_all().thread_name("keelson").on_thread_park(memory::give_back).build() {
         Ok(r) => r,
         Err(e) => {
             eprintln!("keelson: cannot start: {e}");

@@ -78,4 +78,7 @@ impl<S: Strategy> Strategy for Full<S> {
             label => self.0.field_value(o, label),
         }
     }
+    fn field_paths(&self) -> &'static [&'static [&'static str]] {
+        self.0.field_paths()
+    }
 }

@@ -98,4 +98,9 @@ pub trait Strategy: Sync {
     fn field_value(&self, _obj: &Value, _label: &str) -> Option<String> {
         None
     }
+    /// Where in the object [`Strategy::field_value`] looks, as names from the root: nothing else needs to be decoded for
+    /// it. Empty: anywhere.
+    fn field_paths(&self) -> &'static [&'static [&'static str]] {
+        &[]
+    }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 /// After so many changes the keys as they are become a checkpoint, which bounds the work of going back.
 const CHECKPOINT: usize = 8192;
-/// What an event costs beside the value that it superseded.
+/// What an event costs by itself.
 const EVENT_COST: usize = 200;
+/// What a superseded record costs beside its value: itself, and what its readers keep with it.
+const RECORD_COST: usize = 800;
 
 fn cost(e: &Event) -> usize {
-    EVENT_COST + e.previous.as_ref().map_or(0, |p| p.value.len())
+    EVENT_COST + e.previous.as_ref().map_or(0, |p| RECORD_COST + p.value.len())
 }
 
 impl State {

@@ -43,7 +43,15 @@ impl Header {
                 break;
             }
         }
+        h.shrink();
         Ok(h)
+    }
+    /// Headers are kept as long as their objects.
+    fn shrink(&mut self) {
+        self.labels.shrink_to_fit();
+        self.annotations.shrink_to_fit();
+        self.owners.shrink_to_fit();
+        self.finalizers.shrink_to_fit();
     }
     fn object_meta(&mut self, b: &[u8]) -> Result<(), DecodeError> {
         let mut r = Reader::new(b);
@@ -67,6 +75,7 @@ impl Header {
     pub fn from_json(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut h = Self::default();
         members(bytes, "metadata", &mut |k, v| h.json_field(k, v))?;
+        h.shrink();
         Ok(h)
     }
     fn json_field(&mut self, k: &str, v: Value) {

@@ -19,6 +19,16 @@ pub const MAGIC: [u8; 4] = *b"k8s\0";
 pub fn decode(raw: &[u8], ty: TypeId) -> Result<Value, DecodeError> {
     decode::object(raw, ty)
 }
+/// As [`decode`], only the fields that these paths (names from the root) lead to; what is absent is not filled in.
+pub fn decode_fields(raw: &[u8], ty: TypeId, paths: &[&[&str]]) -> Result<Value, DecodeError> {
+    let mut m = serde_json::Map::new();
+    decode::chosen(raw, ty, ty.facts().proto, paths, &mut m, 0)?;
+    Ok(Value::Object(m))
+}
+/// The content of a message's field with this number, the last if there are several.
+pub fn bytes_field(raw: &[u8], number: u32) -> Option<&[u8]> {
+    last_bytes(raw, number).ok().flatten()
+}
 /// Encodes a bare message (kind and apiVersion left out).
 pub fn encode(v: &Value, ty: TypeId) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
@@ -32,7 +42,24 @@ pub fn from_bytes<T: DeserializeOwned>(
     ty: TypeId,
     resource_version: Option<&str>,
 ) -> Result<T, DecodeError> {
-    match T::deserialize(de::Message::new(raw, ty, resource_version)) {
+    typed(raw, de::Message::new(raw, ty, resource_version), ty, resource_version)
+}
+/// As [`from_bytes`], without `metadata.managedFields`, which are most of many objects and of interest to few. An
+/// update without them leaves them as they are.
+pub fn from_bytes_unmanaged<T: DeserializeOwned>(
+    raw: &[u8],
+    ty: TypeId,
+    resource_version: Option<&str>,
+) -> Result<T, DecodeError> {
+    typed(raw, de::Message::new(raw, ty, resource_version).unmanaged(), ty, resource_version)
+}
+fn typed<T: DeserializeOwned>(
+    raw: &[u8],
+    m: de::Message<'_>,
+    ty: TypeId,
+    resource_version: Option<&str>,
+) -> Result<T, DecodeError> {
+    match T::deserialize(m) {
         Ok(t) => Ok(t),
         Err(index::Stop::Error(e)) => Err(e),
         // What no encoder of ours writes goes by way of a tree.

@@ -9,11 +9,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use runtime::Runtime;
 use rustls::pki_types::CertificateDer;
+use std::any::Any;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
@@ -61,6 +62,8 @@ pub struct Peer {
     pub certificates: Vec<CertificateDer<'static>>,
     /// Whether the chain leads to the configured authority; `Err` says why not.
     pub verified: Result<(), String>,
+    /// What the handler found out of this peer and wants to find again with its next request.
+    pub memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// An HTTP server to be: [`Server::run`] takes the listener and the handler.
@@ -142,12 +145,24 @@ impl Server {
     {
         match stream {
             Stream::Unix(s) => {
-                let peer = Peer { remote, tls: false, certificates: Vec::new(), verified: Ok(()) };
+                let peer = Peer {
+                    remote,
+                    tls: false,
+                    certificates: Vec::new(),
+                    verified: Ok(()),
+                    memo: OnceLock::new(),
+                };
                 self.http(s, peer, None, handler, rt).await;
             }
             Stream::Tcp(s) => match &self.tls {
                 None => {
-                    let peer = Peer { remote, tls: false, certificates: Vec::new(), verified: Ok(()) };
+                    let peer = Peer {
+                        remote,
+                        tls: false,
+                        certificates: Vec::new(),
+                        verified: Ok(()),
+                        memo: OnceLock::new(),
+                    };
                     self.http(s, peer, None, handler, rt).await;
                 }
                 Some((acceptor, ca)) => {
@@ -174,7 +189,7 @@ impl Server {
                         Some(ca) if !certificates.is_empty() => ca.verify(&certificates, now),
                         _ => Err("no certificate".to_owned()),
                     };
-                    let peer = Peer { remote, tls: true, certificates, verified };
+                    let peer = Peer { remote, tls: true, certificates, verified, memo: OnceLock::new() };
                     self.http(tls, peer, Some(h2), handler, rt).await;
                 }
             },

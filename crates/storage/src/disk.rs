@@ -99,12 +99,10 @@ impl Disk {
             Err(e) => return Err(io(e)),
         };
         if fresh {
-            // Made here and not by SQLite for its mode, which SQLite gives to the files beside it too.
-            let f = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-            f.and_then(|f| f.sync_all()).map_err(io)?;
-            if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-                std::fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
-            }
+            create(path).map_err(|e| match e {
+                Made::File(e) => io(e),
+                Made::Database(e) => fail(e),
+            })?;
         }
         let conn = Connection::open_with_flags(
             path,
@@ -269,6 +267,53 @@ pub fn open_error(path: &Path, e: &rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseCorrupt) => damaged(&path, &e.to_string()),
         _ => format!("cannot open the database {path}: {e}"),
     })
+}
+
+enum Made {
+    File(std::io::Error),
+    Database(rusqlite::Error),
+}
+
+impl From<std::io::Error> for Made {
+    fn from(e: std::io::Error) -> Self {
+        Self::File(e)
+    }
+}
+impl From<rusqlite::Error> for Made {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Database(e)
+    }
+}
+
+/// Makes an empty database, whole or not at all: beside its place without waiting for the disk, which is waited for
+/// once before it is put there.
+fn create(path: &Path) -> Result<(), Made> {
+    let new = beside(path, ".new");
+    // What a start that was cut short left, and (as SQLite would) what belongs to a database that is no more.
+    for old in [&new, &beside(&new, "-wal"), &beside(&new, "-shm"), &beside(path, "-wal"), &beside(path, "-journal")]
+    {
+        match std::fs::remove_file(old) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+            _ => {}
+        }
+    }
+    // Made here and not by SQLite for its mode, which SQLite gives to the files beside it too.
+    let f = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let conn =
+        Connection::open_with_flags(&new, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.execute_batch("PRAGMA synchronous = OFF;")?;
+    number_or_text(&conn, "PRAGMA journal_mode = MEMORY")?;
+    conn.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
+    ))?;
+    number_or_text(&conn, "PRAGMA journal_mode = WAL")?;
+    conn.close().map_err(|(_, e)| e)?;
+    f.sync_all()?;
+    std::fs::rename(&new, path)?;
+    if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
+        std::fs::File::open(dir)?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn damaged(path: &dyn std::fmt::Display, why: &str) -> String {

@@ -23,7 +23,7 @@ fn ask(a: &Authenticator, certs: &[CertificateDer<'static>], headers: &[(&str, &
     for (k, v) in headers {
         h.append(http::HeaderName::from_bytes(k.as_bytes()).unwrap(), v.parse().unwrap());
     }
-    let r = Request { certs, headers: &h, path };
+    let r = Request { certs, headers: &h, path, memo: None };
     match a.authenticate(&r, Timestamp { seconds: 1_800_000_000, nanos: 0 }, &Empty) {
         Ok(Some(x)) => format!("{} {}", x.user.name, x.user.groups.join(",")),
         Ok(None) => "nobody".into(),

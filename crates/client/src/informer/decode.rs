@@ -6,7 +6,8 @@ use schema::Header;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Decodes stored bytes into a typed object that has the resource version it was delivered with.
+/// Decodes stored bytes into a typed object that has the resource version it was delivered with, and no managed fields.
+/// (An update without managed fields leaves them to the server.)
 pub fn decode<K: Kind>(o: &RawObject) -> Result<K, Error> {
     let bad = |e: &dyn std::fmt::Display| Error::Decode(format!("{} {}: {e}", K::KIND, o.key()));
     let version = if o.resource_version == 0 { String::new() } else { o.resource_version.to_string() };
@@ -15,7 +16,7 @@ pub fn decode<K: Kind>(o: &RawObject) -> Result<K, Error> {
     } else {
         let ty = schema::facts::type_of(K::GROUP, K::VERSION, K::KIND)
             .ok_or_else(|| bad(&"the kind has no schema"))?;
-        schema::proto::from_bytes(&o.body, ty, Some(&version)).map_err(|e| bad(&e))?
+        schema::proto::from_bytes_unmanaged(&o.body, ty, Some(&version)).map_err(|e| bad(&e))?
     };
     if !version.is_empty() {
         k.metadata_mut().resource_version = Some(version);

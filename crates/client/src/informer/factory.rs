@@ -34,7 +34,8 @@ impl InformerFactory {
         }))
     }
     /// Any resource.
-    pub fn raw(&self, what: ListWatch) -> RawInformer {
+    pub fn raw(&self, mut what: ListWatch) -> RawInformer {
+        what.metadata_only &= !self.transport.whole_objects();
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = |w: &ListWatch| caches.get(w).and_then(Weak::upgrade).map(RawInformer);
         // Whoever wants headers only is served by a cache of whole objects as well.

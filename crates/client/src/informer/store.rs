@@ -12,18 +12,19 @@ use tokio::sync::watch;
 /// Answers the values under which an object is found.
 pub type IndexFn = Arc<dyn Fn(&RawObject) -> Vec<String> + Send + Sync>;
 
-type Postings = HashMap<String, BTreeSet<Key>>;
+/// Keys are shared: by the objects, the indexes and the events that wait.
+type Postings = HashMap<String, BTreeSet<Arc<Key>>>;
 
 struct Index {
     f: IndexFn,
     postings: Postings,
     /// What an object was filed under, so that it can be taken out again.
-    values: HashMap<Key, Vec<String>>,
+    values: HashMap<Arc<Key>, Vec<String>>,
 }
 
 #[derive(Default)]
 pub struct State {
-    objects: BTreeMap<Key, RawObject>,
+    objects: BTreeMap<Arc<Key>, RawObject>,
     owners: Postings,
     indexes: HashMap<&'static str, Index>,
     sinks: Vec<Weak<Sink>>,
@@ -40,13 +41,13 @@ impl State {
         self.objects.values()
     }
     pub fn in_namespace<'a>(&'a self, ns: &'a str) -> impl Iterator<Item = &'a RawObject> {
-        let from = Bound::Included(Key::new(ns, ""));
+        let from = Key::new(ns, "");
         self.objects
-            .range((from, Bound::Unbounded))
+            .range::<Key, _>((Bound::Included(&from), Bound::Unbounded))
             .take_while(move |(k, _)| k.namespace == ns)
             .map(|(_, o)| o)
     }
-    fn of(&self, keys: Option<&BTreeSet<Key>>) -> Vec<RawObject> {
+    fn of(&self, keys: Option<&BTreeSet<Arc<Key>>>) -> Vec<RawObject> {
         keys.into_iter().flatten().filter_map(|k| self.objects.get(k)).cloned().collect()
     }
     pub fn by_owner(&self, uid: &str) -> Vec<RawObject> {
@@ -69,7 +70,7 @@ impl State {
             }
         }
     }
-    fn file(&mut self, key: &Key, o: &RawObject) {
+    fn file(&mut self, key: &Arc<Key>, o: &RawObject) {
         for owner in &o.header.owners {
             self.owners.entry(owner.uid.clone()).or_default().insert(key.clone());
         }
@@ -77,11 +78,12 @@ impl State {
             index.add(key, o);
         }
     }
-    fn notify(&mut self, key: &Key, change: &Change) {
+    fn notify(&mut self, key: &Arc<Key>, change: &Change) {
         self.sinks.retain(|s| s.upgrade().is_some_and(|s| s.push(key, change)));
     }
     fn put(&mut self, o: RawObject) {
         let key = o.key();
+        let key = self.objects.get_key_value(&key).map_or_else(|| Arc::new(key), |(k, _)| k.clone());
         let old = self.objects.insert(key.clone(), o.clone());
         match &old {
             // Seen already: a list that says what the watch said.
@@ -96,9 +98,9 @@ impl State {
     }
     /// `last` is the object as the deletion event has it.
     fn remove(&mut self, key: &Key, last: Option<RawObject>) {
-        let Some(old) = self.objects.remove(key) else { return };
-        self.unfile(key, &old);
-        self.notify(key, &Change { old: Some(last.unwrap_or(old)), new: None });
+        let Some((key, old)) = self.objects.remove_entry(key) else { return };
+        self.unfile(&key, &old);
+        self.notify(&key, &Change { old: Some(last.unwrap_or(old)), new: None });
     }
 }
 
@@ -112,7 +114,7 @@ fn remove(postings: &mut Postings, value: &str, key: &Key) {
 }
 
 impl Index {
-    fn add(&mut self, key: &Key, o: &RawObject) {
+    fn add(&mut self, key: &Arc<Key>, o: &RawObject) {
         let values = (self.f)(o);
         for v in &values {
             self.postings.entry(v.clone()).or_default().insert(key.clone());
@@ -171,7 +173,7 @@ impl Shared {
     pub fn replace(&self, rv: u64, items: Vec<RawObject>) {
         self.write(|s| {
             let listed: std::collections::HashSet<Key> = items.iter().map(RawObject::key).collect();
-            let gone: Vec<Key> = s.objects.keys().filter(|k| !listed.contains(*k)).cloned().collect();
+            let gone: Vec<Arc<Key>> = s.objects.keys().filter(|k| !listed.contains(&***k)).cloned().collect();
             for key in gone {
                 s.remove(&key, None);
             }

@@ -51,8 +51,8 @@ struct Pending {
 
 #[derive(Default)]
 struct Waiting {
-    order: VecDeque<Key>,
-    by_key: HashMap<Key, Pending>,
+    order: VecDeque<Arc<Key>>,
+    by_key: HashMap<Arc<Key>, Pending>,
     /// The second half of a replacement that is told as two events.
     next: Option<Event>,
 }
@@ -65,7 +65,7 @@ pub struct Sink {
 
 impl Sink {
     /// Adds a change; answers true (kept for `retain`).
-    pub fn push(&self, key: &Key, change: &Change) -> bool {
+    pub fn push(&self, key: &Arc<Key>, change: &Change) -> bool {
         let mut w = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = !w.by_key.contains_key(key);
         let p = w.by_key.entry(key.clone()).or_default();

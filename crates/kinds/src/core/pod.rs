@@ -139,6 +139,21 @@ impl Strategy for Pod {
             _ => return None,
         })
     }
+
+    fn field_paths(&self) -> &'static [&'static [&'static str]] {
+        &[
+            &["metadata", "name"],
+            &["metadata", "namespace"],
+            &["spec", "hostNetwork"],
+            &["spec", "nodeName"],
+            &["spec", "restartPolicy"],
+            &["spec", "schedulerName"],
+            &["spec", "serviceAccountName"],
+            &["status", "phase"],
+            &["status", "podIPs"],
+            &["status", "nominatedNodeName"],
+        ]
+    }
 }
 
 fn restore(o: &mut Value, old: &Value, path: &str) {

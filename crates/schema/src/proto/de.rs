@@ -39,6 +39,8 @@ const MAX_TYPED_DEPTH: usize = 128;
 struct Doc<'a> {
     raw: &'a [u8],
     version: Option<&'a str>,
+    /// Whether `metadata.managedFields` are left out.
+    unmanaged: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +63,11 @@ pub(super) struct Message<'a> {
 
 impl<'a> Message<'a> {
     pub(super) fn new(raw: &'a [u8], ty: TypeId, version: Option<&'a str>) -> Self {
-        Self { doc: Doc { raw, version }, msg: raw, ty, depth: 0, place: Place::Root }
+        Self { doc: Doc { raw, version, unmanaged: false }, msg: raw, ty, depth: 0, place: Place::Root }
+    }
+    pub(super) fn unmanaged(mut self) -> Self {
+        self.doc.unmanaged = true;
+        self
     }
 }
 
@@ -119,6 +125,7 @@ impl<'a> Members<'a> {
             return Ok((!v.is_empty()).then_some(FieldValue::Text(v)));
         }
         match (self.m.place, f.name) {
+            (Place::Meta, "managedFields") if doc.unmanaged => return Ok(None),
             (Place::Template(api_version, _), "apiVersion") => {
                 return Ok(Some(FieldValue::Text(api_version)));
             }

@@ -25,6 +25,51 @@ fn whole(raw: &[u8], ty: TypeId, depth: usize) -> R<Map<String, Value>> {
     Ok(m)
 }
 
+/// Adds the fields of a message that one of the paths leads to. `depth` is where the paths' next names stand.
+pub(super) fn chosen(
+    raw: &[u8],
+    ty: TypeId,
+    node: u16,
+    paths: &[&[&str]],
+    m: &mut Map<String, Value>,
+    depth: usize,
+) -> R<()> {
+    if depth >= MAX_DEPTH {
+        return Err(too_deep());
+    }
+    let slots = proto_node(node).slots;
+    let mut r = Reader::new(raw);
+    while let Some((num, p)) = r.next()? {
+        let slot = slots.get(num as usize).copied().unwrap_or(0);
+        if slot == 0 {
+            continue;
+        }
+        if slot & 0x8000 != 0 {
+            let Payload::Bytes(b) = p else { return Err(DecodeError("proto: wrong wireType".into())) };
+            chosen(b, ty, slot & 0x7fff, paths, m, depth)?;
+            continue;
+        }
+        let f = &fields(ty)[usize::from(slot) - 1];
+        let mut below = paths.iter().filter(|p| p.get(depth) == Some(&f.name)).peekable();
+        let Some(first) = below.peek() else { continue };
+        match (f.card, f.wire, p) {
+            (Card::One, Wire::Struct(t), Payload::Bytes(b)) if first.len() > depth + 1 => {
+                let below: Vec<&[&str]> = below.copied().collect();
+                let inner = m.entry(f.name).or_insert_with(|| Value::Object(Map::new()));
+                let Value::Object(inner) = inner else { return Err(wrong(f)) };
+                chosen(b, t, t.facts().proto, &below, inner, depth + 1)?;
+            }
+            (Card::One, ..) => {
+                m.remove(f.name);
+                single(f, p, m, false, depth)?;
+            }
+            (Card::List, ..) => list_item(f, p, m, depth)?,
+            (Card::Map, ..) => map_entry(f, p, m, depth)?,
+        }
+    }
+    Ok(())
+}
+
 fn too_deep() -> DecodeError {
     DecodeError("exceeded max depth".into())
 }
