@@ -10,6 +10,7 @@ pub mod delay;
 mod dns;
 mod etcd;
 mod fill;
+pub mod fixed;
 mod list;
 mod net;
 mod objects;

@@ -6,15 +6,19 @@ mod dns;
 mod idle;
 mod list;
 mod memory;
+mod plot;
 mod pods;
 mod process;
 mod proxy;
+mod scale;
 mod schedule;
 mod side;
 mod space;
 mod start;
 mod store;
 mod table;
+#[cfg(test)]
+mod tests;
 mod wanted;
 mod watch;
 
@@ -38,6 +42,7 @@ const ROWS: &[Row] = &[
     ("schedule", "pods scheduled onto simulated nodes", schedule::run),
     ("proxy", "Services: first sync, a change until packets follow it, connections a second", proxy::run),
     ("dns", "cluster DNS: questions a second, their latency and CPU", dns::run),
+    ("scale", "how cost grows with pods and nodes (with --large to 100,000 and 5,000)", scale::run),
     ("pods", "pods with containers from create to Running", pods::run),
 ];
 
@@ -125,7 +130,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         print!("{}", table.text(from));
         // After each row: a run that is cut short leaves what it measured.
         if has("--write") {
-            table.write(&sh::root().join("docs/benchmarks.md"), args, "")?;
+            table.write(&sh::root().join("docs/benchmarks.md"), args)?;
         }
     }
     let slower = table.slower();

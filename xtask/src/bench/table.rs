@@ -1,6 +1,7 @@
 //! What was measured, and how it is shown: the ratio says how many times better ours is; less than one comes first in
 //! the document.
 
+use super::plot::Plot;
 use super::side::Who;
 use super::wanted::wanted;
 use crate::sh;
@@ -29,7 +30,10 @@ struct Line {
 }
 
 #[derive(Default)]
-pub struct Table(Vec<Line>);
+pub struct Table {
+    lines: Vec<Line>,
+    pub plots: Vec<Plot>,
+}
 
 pub fn median(v: &[f64]) -> f64 {
     let mut v = v.to_vec();
@@ -125,7 +129,7 @@ const HEAD: [&str; COLUMNS] = [
 
 impl Table {
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.lines.len()
     }
     /// One more measure of a line. `cpu` is what it cost the servers, `peak` the most memory they had.
     pub fn add(
@@ -136,11 +140,11 @@ impl Table {
         who: Who,
         (value, cpu, peak): (f64, Option<f64>, f64),
     ) {
-        let at = self.0.iter().position(|l| l.what == what && l.unit == unit).unwrap_or_else(|| {
-            self.0.push(Line { what: what.to_owned(), unit, better, sides: Default::default() });
-            self.0.len() - 1
+        let at = self.lines.iter().position(|l| l.what == what && l.unit == unit).unwrap_or_else(|| {
+            self.lines.push(Line { what: what.to_owned(), unit, better, sides: Default::default() });
+            self.lines.len() - 1
         });
-        let s = &mut self.0[at].sides[who.index()];
+        let s = &mut self.lines[at].sides[who.index()];
         s.value.push(value);
         s.cpu.extend(cpu);
         s.peak = s.peak.max(peak);
@@ -169,20 +173,38 @@ impl Table {
 
     /// The lines from a place on.
     pub fn text(&self, from: usize) -> String {
-        Self::rows(&self.0[from..].iter().collect::<Vec<_>>())
+        Self::rows(&self.lines[from..].iter().collect::<Vec<_>>())
     }
 
     /// The lines of a verdict.
     fn having(&self, v: Verdict) -> Vec<&Line> {
-        self.0.iter().filter(|l| l.verdict() == v).collect()
+        self.lines.iter().filter(|l| l.verdict() == v).collect()
     }
     /// What is slower than the peer, by name.
     pub fn slower(&self) -> Vec<&str> {
         self.having(Verdict::Slower).iter().map(|l| l.what.as_str()).collect()
     }
 
-    /// The document; `notes` come last.
-    pub fn write(&self, to: &Path, args: &[String], notes: &str) -> Result<(), String> {
+    /// Writes the pictures; answers the part of the document that shows them.
+    fn pictures(&self, folder: &Path) -> Result<String, String> {
+        let mut t = String::new();
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for p in &self.plots {
+            let Some(svg) = p.svg() else { continue };
+            let path = folder.join(p.file);
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::write(&path, svg))
+                .map_err(|e| format!("{}: {e}", path.display()))?;
+            if t.is_empty() {
+                t.push_str("\n## How cost grows\n\n");
+            }
+            let _ = writeln!(t, "![{}]({name}/{})", p.title, p.file);
+        }
+        Ok(t)
+    }
+
+    /// The document, and its pictures in the folder beside it.
+    pub fn write(&self, to: &Path, args: &[String]) -> Result<(), String> {
         let one = |program: &str, args: &[&str]| {
             sh::output(Command::new(program).args(args)).unwrap_or_default().trim().to_owned()
         };
@@ -227,7 +249,7 @@ impl Table {
                 let _ = write!(t, "\n## {title}\n\nNothing of what was measured.\n");
             }
         }
-        t.push_str(notes);
+        t.push_str(&self.pictures(&to.with_extension(""))?);
         std::fs::write(to, t).map_err(|e| format!("{}: {e}", to.display()))
     }
 }
@@ -243,7 +265,7 @@ mod tests {
             t.add("start", "s", Better::Lower, who, (value, Some(0.5), 10.0));
             t.add("create", "1/s", Better::Higher, who, (value, None, 0.0));
         }
-        assert_eq!((t.0[0].ratio(), t.0[1].ratio()), (4.0, 0.25));
+        assert_eq!((t.lines[0].ratio(), t.lines[1].ratio()), (4.0, 0.25));
         let text = t.text(0);
         assert!(text.contains("| start  | s    | 2.00 ±50% | 8.00 ±0% | 4.00 "), "{text}");
         assert_eq!(t.slower(), ["create"]);
