@@ -71,8 +71,8 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
         subjects.push((*who, p, server.clone()));
     }
     for clients in ["1", "64"] {
-        for _ in 0..b.repeats {
-            for (who, p, server) in &subjects {
+        for n in 0..b.repeats {
+            for (who, p, server) in subjects.iter().filter(|s| b.plays(s.0, n)) {
                 let (pids, millis) = (process::list(&[p.id()]), (2 * b.millis()).to_string());
                 let args = [
                     ("server", server.as_str()),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     let sides = b.sides()?;
-    std::thread::sleep(Duration::from_secs(if b.quick { 15 } else { 45 }));
-    for _ in 0..b.repeats {
+    std::thread::sleep(Duration::from_secs(if b.quick { 15 } else { 30 }));
+    for _ in 0..b.few() {
         // All are idle at once: nothing disturbs nothing.
         let before: Vec<f64> = sides.iter().map(|s| s.cpu()).collect();
-        let span = if b.quick { 10 } else { 30 };
+        let span = if b.quick { 10 } else { 20 };
         std::thread::sleep(Duration::from_secs(span));
         for (s, before) in sides.iter().zip(before) {
             let cpu = s.cpu() - before;

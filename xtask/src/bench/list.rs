@@ -12,10 +12,10 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
             super::memory::fill(b, s, first, *count)?;
         }
         first = *count;
-        for _ in 0..b.repeats {
+        for n in 0..b.repeats {
             for encoding in ["json", "proto"] {
                 for mode in ["whole", "cached", "paged", "label"] {
-                    for s in &sides {
+                    for s in sides.iter().filter(|s| b.plays(s.who, n)) {
                         let (config, pids) = (s.config(), s.pid_list());
                         let args = [
                             ("kubeconfig", config.as_str()),

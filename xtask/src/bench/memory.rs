@@ -13,9 +13,9 @@ pub fn fill(b: &Bench, s: &Side, first: u32, count: u32) -> Result<(), String> {
 
 pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     let sides = b.sides()?;
-    let settle = Duration::from_secs(if b.quick { 10 } else { 30 });
+    let settle = Duration::from_secs(if b.quick { 10 } else { 20 });
     std::thread::sleep(settle);
-    let steps = if b.quick { 1 } else { b.repeats.min(3) };
+    let steps = if b.quick { 1 } else { b.repeats.min(2) };
     for n in 0..u32::try_from(steps).unwrap_or(1) {
         let before: Vec<f64> = sides.iter().map(Side::resident).collect();
         for s in &sides {

@@ -26,6 +26,7 @@ use crate::{sh, suite};
 use serde_json::Value;
 use side::{Side, Who};
 use std::path::PathBuf;
+use std::time::Instant;
 use table::Table;
 
 type Row = (&'static str, &'static str, fn(&Bench, &mut Table) -> Result<(), String>);
@@ -42,7 +43,11 @@ const ROWS: &[Row] = &[
     ("schedule", "pods scheduled onto simulated nodes", schedule::run),
     ("proxy", "Services: first sync, a change until packets follow it, connections a second", proxy::run),
     ("dns", "cluster DNS: questions a second, their latency and CPU", dns::run),
-    ("scale", "how cost grows with pods and nodes (with --large to 100,000 and 5,000)", scale::run),
+    (
+        "scale",
+        "how cost grows with pods and nodes, with --large (or by name, then to 10,000 and 500)",
+        scale::run,
+    ),
     ("pods", "pods with containers from create to Running", pods::run),
 ];
 
@@ -50,7 +55,7 @@ pub struct Bench {
     exe: PathBuf,
     loadgen: PathBuf,
     repeats: usize,
-    /// Shorter measures, and the peer in its default setting only.
+    /// Shorter, and the peer in its default setting only.
     quick: bool,
     /// As many pods and nodes as the issue asks for, where the default is fewer.
     large: bool,
@@ -62,7 +67,15 @@ impl Bench {
     }
     /// How long one measure of a rate lasts.
     fn millis(&self) -> u32 {
-        if self.quick { 500 } else { 1000 }
+        if self.large { 1000 } else { 400 }
+    }
+    /// Repeats of a row that takes long: a run of all rows is to end within 25 minutes.
+    fn few(&self) -> usize {
+        if self.large { self.repeats } else { self.repeats.min(3) }
+    }
+    /// Whether a side takes part in this repeat: the peer in its other setting, a column by the side, does twice.
+    fn plays(&self, who: Who, repeat: usize) -> bool {
+        who != Who::PeerTuned || repeat < 2
     }
     /// Runs the load client; answers what it measured.
     fn load(&self, command: &str, args: &[(&str, &str)]) -> Result<Value, String> {
@@ -118,16 +131,17 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let mut table = Table::default();
     let mut failed = Vec::new();
     for (name, what, row) in ROWS {
-        if !names.is_empty() && !names.contains(&&(*name).to_owned()) {
+        let asked = names.contains(&&(*name).to_owned());
+        if !asked && (!names.is_empty() || (*name == "scale" && !bench.large)) {
             continue;
         }
         sh::step(&format!("{name}: {what}"));
-        let from = table.len();
+        let (from, begun) = (table.len(), Instant::now());
         if let Err(e) = row(&bench, &mut table) {
             eprintln!("{name}: {e}");
             failed.push(*name);
         }
-        print!("{}", table.text(from));
+        println!("{}{name}: {:.0} s", table.text(from), begun.elapsed().as_secs_f64());
         // After each row: a run that is cut short leaves what it measured.
         if has("--write") {
             table.write(&sh::root().join("docs/benchmarks.md"), args)?;

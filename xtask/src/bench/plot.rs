@@ -148,7 +148,7 @@ mod tests {
         let p = Plot { file: "x", title: "t", x: "pods", y: "s", points };
         let s = p.svg().unwrap();
         // 1,000 is the left edge, 100,000 the right one; 0.01 to 10 go from the bottom to the top.
-        assert!(s.contains("points=\"70.0,318.9 620.0,112.3\""), "{s}");
+        assert!(s.contains("points=\"70.0,318.9 620.0,112.2\""), "{s}");
         assert!(
             s.contains(">100,000</text>") && s.contains(">0.01</text>") && s.contains(">upstream</text>")
         );

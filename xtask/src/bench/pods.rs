@@ -113,7 +113,7 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     }
     std::thread::sleep(Duration::from_secs(5));
     for count in ["1", "50"] {
-        let repeats = if count == "1" { b.repeats * 2 } else { b.repeats };
+        let repeats = if count == "1" { b.repeats } else { b.few() };
         for n in 0..repeats {
             for (who, c) in &clusters {
                 let (run, groups) = (format!("r{count}-{n}"), c.groups());

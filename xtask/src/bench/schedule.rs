@@ -8,14 +8,14 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     for nodes in counts {
         let sides = b.sides()?;
         let mut make = *nodes;
-        for n in 0..b.repeats {
+        for n in 0..b.few() {
             for kind in ["plain", "spread", "affinity", "preemption"] {
                 let pods = match (kind, b.quick) {
                     ("preemption", _) => "250",
                     (_, true) => "500",
                     _ => "1000",
                 };
-                for s in &sides {
+                for s in sides.iter().filter(|s| b.plays(s.who, n)) {
                     let (config, pids, run) = (s.config(), s.pid_list(), format!("{kind}-{n}"));
                     let args = [
                         ("kubeconfig", config.as_str()),

@@ -5,8 +5,8 @@ use super::side::Side;
 use super::table::{Better, Table};
 
 pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
-    for _ in 0..b.repeats {
-        for who in b.whos() {
+    for n in 0..b.repeats {
+        for who in b.whos().iter().filter(|w| b.plays(**w, n)) {
             let mut side = Side::new(b, *who)?;
             for what in ["first start", "later start"] {
                 let seconds = side.start(b)?;

@@ -6,8 +6,8 @@ use super::table::{Better, Table};
 pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     let sides = b.sides()?;
     for (watchers, events) in [("1", "1000"), ("100", "500"), ("1000", "100")] {
-        for _ in 0..b.repeats {
-            for s in &sides {
+        for n in 0..b.repeats {
+            for s in sides.iter().filter(|s| b.plays(s.who, n)) {
                 let (config, pids) = (s.config(), s.pid_list());
                 let args = [
                     ("kubeconfig", config.as_str()),
