@@ -1,6 +1,7 @@
 //! Cluster DNS: the UDP and TCP loop around dnsplan.
 
 mod applet;
+mod cache;
 mod follow;
 pub mod forward;
 pub mod message;

@@ -1,5 +1,6 @@
 //! The sockets, and the loop that follows the cluster.
 
+use crate::cache::Cache;
 use crate::forward::Forwarder;
 use crate::message::{self, Todo};
 use dnsplan::Zone;
@@ -7,7 +8,7 @@ use hickory_proto::op::ResponseCode;
 use runtime::Runtime;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,21 +42,28 @@ pub struct Shared {
     zone: RwLock<Zone>,
     forward: Forwarder,
     turn: AtomicUsize,
+    /// How often the zone has changed.
+    generation: AtomicU64,
 }
 
 impl Shared {
     pub fn change(&self, f: impl FnOnce(&mut Zone)) {
         f(&mut self.zone.write().unwrap_or_else(PoisonError::into_inner));
+        // After the change: who sees the new number sees the new zone.
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
-    fn decide(&self, query: &[u8]) -> Todo {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+    fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn decide(&self, query: &[u8], turn: usize) -> Todo {
         message::decide(&self.zone.read().unwrap_or_else(PoisonError::into_inner), query, turn)
     }
 
     /// The answer to one query, in bytes; `None` says nothing.
     async fn answer(&self, query: &[u8], udp: bool) -> Option<Vec<u8>> {
-        let reply = match self.decide(query) {
+        let reply = match self.decide(query, self.turn()) {
             Todo::Reply(m) => *m,
             Todo::Ignore => return None,
             Todo::Forward { query: onward, alias } => {
@@ -83,6 +91,7 @@ pub async fn run(cfg: Config, client: client::Client, rt: Runtime) -> Result<(),
         zone: RwLock::new(Zone::new(&cfg.domain)),
         forward: Forwarder::from_file(&cfg.resolv_conf, &cfg.own),
         turn: AtomicUsize::new(0),
+        generation: AtomicU64::new(0),
     });
     rt.spawn_until_stop("dns-udp", datagrams(udp, shared.clone(), rt.clone()));
     rt.spawn_until_stop("dns-tcp", connections(tcp, shared.clone(), rt.clone()));
@@ -93,27 +102,33 @@ pub async fn run(cfg: Config, client: client::Client, rt: Runtime) -> Result<(),
 
 async fn datagrams(socket: UdpSocket, shared: Arc<Shared>, rt: Runtime) {
     let socket = Arc::new(socket);
-    let mut buf = vec![0; 4096];
+    let (mut buf, mut out, mut cache) = (vec![0; 4096], Vec::new(), Cache::default());
     loop {
         let Ok((n, from)) = socket.recv_from(&mut buf).await else { continue };
-        let query = buf[..n].to_vec();
-        let (socket, shared) = (socket.clone(), shared.clone());
+        let (query, turn) = (&buf[..n], shared.turn());
+        let generation = shared.generation.load(Ordering::Acquire);
         // The cluster's own names are answered without waiting; only forwarded ones take a task of their own.
-        let todo = shared.decide(&query);
-        if let Todo::Ignore = todo {
+        if cache.answer(generation, query, turn, &mut out) {
+            let _ = socket.send_to(&out, from).await;
             continue;
         }
-        if let Todo::Reply(m) = todo {
-            if let Some(b) = message::encode(&m, &query, true) {
-                let _ = socket.send_to(&b, from).await;
+        match shared.decide(query, turn) {
+            Todo::Ignore => {}
+            Todo::Reply(m) => {
+                if let Some(b) = message::encode(&m, query, true) {
+                    cache.keep(query, turn, m.answers.len(), &b);
+                    let _ = socket.send_to(&b, from).await;
+                }
             }
-            continue;
+            Todo::Forward { .. } => {
+                let (socket, shared, query) = (socket.clone(), shared.clone(), query.to_vec());
+                rt.spawn_until_stop("dns-forward", async move {
+                    if let Some(b) = shared.answer(&query, true).await {
+                        let _ = socket.send_to(&b, from).await;
+                    }
+                });
+            }
         }
-        rt.spawn_until_stop("dns-forward", async move {
-            if let Some(b) = shared.answer(&query, true).await {
-                let _ = socket.send_to(&b, from).await;
-            }
-        });
     }
 }
 

@@ -77,8 +77,7 @@ pub fn stale(old: &Model, new: &Model, flows: impl Iterator<Item = Flow>) -> Vec
 }
 
 async fn conntrack(arguments: &[String]) -> std::io::Result<std::process::Output> {
-    tokio::process::Command::new("conntrack")
-        .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
+    tokio::process::Command::new(crate::nft::program("conntrack"))
         .args(arguments)
         .stdin(std::process::Stdio::null())
         .output()

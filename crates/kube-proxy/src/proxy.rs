@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// After a change, so long is waited for more of them before the kernel is told.
+/// The kernel is told of a change at once, but not again before so long: meanwhile changes are gathered.
 const GATHER: Duration = Duration::from_millis(10);
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -97,7 +97,7 @@ impl Proxy {
     async fn follow(&mut self, node: Informer<Node>, rt: &Runtime) {
         let (mut services, mut slices, mut nodes) =
             (self.services.subscribe(), self.slices.subscribe(), node.subscribe());
-        let mut first = true;
+        let (mut first, mut told) = (true, None::<Instant>);
         loop {
             let mut dirty = BTreeSet::new();
             let mut all = false;
@@ -116,7 +116,9 @@ impl Proxy {
             }
             first = false;
             self.status.queued();
-            tokio::time::sleep(GATHER).await;
+            if let Some(at) = told {
+                tokio::time::sleep_until(at + GATHER).await;
+            }
             while let Some(e) = services.try_next() {
                 dirty.insert(e.key());
             }
@@ -131,7 +133,9 @@ impl Proxy {
                 dirty.extend(names.iter().map(client::RawObject::key));
             }
             self.refresh(dirty);
-            match self.apply(rt).await {
+            let applied = self.apply(rt).await;
+            told = Some(Instant::now());
+            match applied {
                 Ok(()) => rt.ready.set("kube-proxy", Ok(())),
                 Err(e) => {
                     tracing::error!("cannot program services: {e}; trying the whole table again");
@@ -155,31 +159,36 @@ impl Proxy {
                 list.push((k.to_string(), m));
             }
         }
-        self.pending = self.states.iter_mut().zip(changes).map(|(s, c)| s.change(c)).collect();
+        let states = self.states.iter_mut().zip(changes);
+        self.pending = if self.known {
+            states.map(|(s, c)| s.change(c)).collect()
+        } else {
+            // The table is made anew: what changed does not matter.
+            states.for_each(|(s, c)| s.set_all(c));
+            Vec::new()
+        };
     }
 
     async fn apply(&mut self, rt: &Runtime) -> Result<(), nft::Error> {
         let (begun, full) = (Instant::now(), !self.known);
         let (o, mut flows) = (&self.cfg.options, 0);
-        for ((family, state), (old, new)) in
-            self.cfg.families.iter().zip(&self.states).zip(std::mem::take(&mut self.pending))
-        {
+        let mut pending = std::mem::take(&mut self.pending).into_iter();
+        for (family, state) in self.cfg.families.iter().zip(&self.states) {
             let rules = |m: &Model| proxyplan::ruleset(m, *family, o);
+            // After a table made anew nobody knows which flows were missed: all are looked at.
+            let (old, new) = match pending.next() {
+                Some(change) if !full => change,
+                _ => (Model::default(), state.whole()),
+            };
             let script = if full {
-                proxyplan::full(&rules(&state.whole()), o)
+                proxyplan::full(&rules(&new), o)
             } else {
                 proxyplan::diff(&rules(&old), &rules(&new))
             };
             if !script.is_empty() {
                 nft::run(&script).await?;
             }
-            // After a table made anew nobody knows which flows were missed: all are looked at.
-            let v6 = *family == Family::V6;
-            flows += if full {
-                conntrack::forget(&Model::default(), &state.whole(), v6).await
-            } else {
-                conntrack::forget(&old, &new, v6).await
-            };
+            flows += conntrack::forget(&old, &new, *family == Family::V6).await;
         }
         self.known = true;
         let mut health = std::collections::BTreeMap::new();
@@ -188,7 +197,7 @@ impl Proxy {
             sum.1 = sum.1.max(*local);
         }
         self.health.follow(&health, &self.status, rt);
-        let services = self.states.first().map_or(0, |s| s.names().count());
+        let services = self.states.first().map_or(0, State::len);
         self.status.synced(begun.elapsed().as_secs_f64(), full, services, flows);
         Ok(())
     }

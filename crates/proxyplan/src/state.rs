@@ -48,6 +48,10 @@ impl State {
         self.parts.keys()
     }
 
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
@@ -73,6 +77,13 @@ impl State {
             self.set(name, m);
         }
         (old, self.excerpt(&t))
+    }
+
+    /// As [`State::change`], where nobody asks what that came to.
+    pub fn set_all(&mut self, changes: Vec<(String, Model)>) {
+        for (name, m) in changes {
+            self.set(name, m);
+        }
     }
 
     fn set(&mut self, name: String, m: Model) {
