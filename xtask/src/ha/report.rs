@@ -62,7 +62,14 @@ impl Row {
     }
 }
 
-/// Writes the figures between their marks.
+/// The lines of an older table about other cases than these.
+fn others<'a>(old: &'a str, rows: &[Row]) -> Vec<&'a str> {
+    let about = |l: &str| l.split('|').nth(1).unwrap_or_default().trim().replace(" (FAILED)", "");
+    let lines = old.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| what"));
+    lines.filter(|l| rows.iter().all(|r| r.what != about(l))).collect()
+}
+
+/// Writes the figures between their marks; what was measured before of other cases stays.
 pub fn write(rows: &[Row], args: &[String]) -> Result<(), String> {
     let path = sh::root().join("docs/availability.md");
     let old = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -79,16 +86,31 @@ pub fn write(rows: &[Row], args: &[String]) -> Result<(), String> {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     let mut t = format!(
-        "`cargo xtask ha {}` on {}, {cores} cores ({model}), load average {load}.\n\n",
+        "Last run: `cargo xtask ha {}` on {}, {cores} cores ({model}), load average {load}.\n\n",
         args.join(" "),
         date.trim()
     );
     t.push_str("| what | writes | retried | failed | longest gap | slowest write | Deployment after | |\n");
     t.push_str("|---|---:|---:|---:|---:|---:|---:|---|\n");
+    for l in others(&old[begin..end], rows) {
+        t.push_str(l);
+        t.push('\n');
+    }
     for r in rows {
         // Writing to a string does not fail.
         let _ = t.write_str(&r.line());
     }
     let new = format!("{}{BEGIN}\n{t}\n{}", &old[..begin], &old[end..]);
     std::fs::write(&path, new).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_other_cases_stay() {
+        let old = "| what | n |\n|---|--:|\n| one | 1 |\n| two (FAILED) | 2 |\n| three | 3 |\n";
+        assert_eq!(others(old, &[Row::new("two")]), ["| one | 1 |", "| three | 3 |"]);
+    }
 }
