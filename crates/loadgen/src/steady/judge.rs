@@ -159,9 +159,9 @@ mod tests {
             problems(&Log { from: 4, events, ..Log::default() }, &acknowledged).len()
         };
         assert_eq!(check(&|_| {}), 0);
-        for i in 0..all.len() {
+        for (i, event) in all.iter().enumerate() {
             assert!(check(&|e| drop(e.remove(i))) > 0, "lost: {i}");
-            assert!(check(&|e| e.insert(i, all[i].clone())) > 0, "twice: {i}");
+            assert!(check(&|e| e.insert(i, event.clone())) > 0, "twice: {i}");
         }
         assert!(check(&|e| e.swap(1, 2)) > 0);
         assert!(check(&|e| e[1].content = "x".into()) > 0);
