@@ -13,7 +13,7 @@ use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, EXPIRES, IF_NONE_MATCH, LOCATION, VARY,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use meta::{Reason, Status, Value};
+use meta::{Reason, Status};
 use openapi::{ResourceDoc, Schema};
 use serde_json::{Map, json};
 use serve::Body;
@@ -79,13 +79,12 @@ fn of_version(reg: &Registry, group: &str, version: &str) -> Vec<ResourceDoc> {
 
 impl Documents {
     /// The compressed document of that hash; made by `make` when it is not kept.
-    fn get(&self, hash: &str, make: impl FnOnce() -> Value) -> Bytes {
+    fn get(&self, hash: &str, make: impl FnOnce() -> Vec<u8>) -> Bytes {
         if let Some(b) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
             return b.clone();
         }
-        let text = make().to_string();
         let mut z = GzEncoder::new(Vec::new(), Compression::fast());
-        let packed = z.write_all(text.as_bytes()).and_then(|()| z.finish());
+        let packed = z.write_all(&make()).and_then(|()| z.finish());
         let packed = Bytes::from(packed.unwrap_or_default());
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
@@ -105,18 +104,18 @@ fn unpacked(b: &[u8]) -> Vec<u8> {
 }
 
 /// A packed document, as the client takes it, with its ETag.
-fn answer(headers: &HeaderMap, hash: &str, packed: &Bytes) -> Response<Body> {
+fn answer(headers: &HeaderMap, hash: &str, packed: &Bytes, media: &'static str) -> Response<Body> {
     let etag = format!("\"{hash}\"");
     let fresh = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()) == Some(etag.as_str());
     let gzip = headers.get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("gzip"));
     let mut r = if fresh {
-        respond::bytes(StatusCode::NOT_MODIFIED, "application/json", Bytes::new())
+        respond::bytes(StatusCode::NOT_MODIFIED, media, Bytes::new())
     } else if gzip {
-        let mut r = respond::bytes(StatusCode::OK, "application/json", packed.clone());
+        let mut r = respond::bytes(StatusCode::OK, media, packed.clone());
         r.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         r
     } else {
-        respond::bytes(StatusCode::OK, "application/json", unpacked(packed))
+        respond::bytes(StatusCode::OK, media, unpacked(packed))
     };
     let h = r.headers_mut();
     h.insert(VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
@@ -126,13 +125,22 @@ fn answer(headers: &HeaderMap, hash: &str, packed: &Bytes) -> Response<Body> {
     r
 }
 
-/// Whether the client takes JSON: these documents have no other form here.
-fn takes_json(headers: &HeaderMap) -> bool {
+const JSON: &str = "application/json";
+/// OpenAPI v2 as protobuf, by the name that answers have and by the older one that clients ask for.
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const V2_PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// The form of a document that a client takes, its first choice first. None: none that there is.
+fn media(headers: &HeaderMap, path: &str) -> Option<&'static str> {
     let accept = headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
-    accept.is_empty()
-        || accept.split(',').any(|a| {
-            matches!(a.split(';').next().map(str::trim), Some("*/*" | "application/*" | "application/json"))
-        })
+    if accept.is_empty() {
+        return Some(JSON);
+    }
+    accept.split(',').find_map(|a| match a.split(';').next().map(str::trim) {
+        Some("*/*" | "application/*" | JSON) => Some(JSON),
+        Some(V2_PROTOBUF | V2_PROTOBUF_ASKED) if path == "/openapi/v2" => Some(V2_PROTOBUF),
+        _ => None,
+    })
 }
 
 pub async fn serve(
@@ -141,27 +149,42 @@ pub async fn serve(
     path: &str,
     query: &str,
 ) -> crate::Result<Response<Body>> {
-    if !takes_json(headers) {
-        return Err(Status::failure(
-            Reason::NotAcceptable,
-            "only the following media types are accepted: application/json",
-        )
-        .into());
-    }
+    let Some(media) = media(headers, path) else {
+        let v2 = if path == "/openapi/v2" {
+            format!(", {V2_PROTOBUF_ASKED}, {V2_PROTOBUF}")
+        } else {
+            String::new()
+        };
+        let why = format!("only the following media types are accepted: {JSON}{v2}");
+        return Err(Status::failure(Reason::NotAcceptable, why).into());
+    };
     let (server, headers, path, query) = (server.clone(), headers.clone(), path.to_owned(), query.to_owned());
     // Making a document takes tens of milliseconds: not on a thread that serves others.
-    tokio::task::spawn_blocking(move || serve_blocking(&server, &headers, &path, &query))
+    tokio::task::spawn_blocking(move || serve_blocking(&server, &headers, &path, &query, media))
         .await
         .map_err(|e| Status::internal(e).into())
 }
 
-fn serve_blocking(server: &ApiServer, headers: &HeaderMap, path: &str, query: &str) -> Response<Body> {
+fn serve_blocking(
+    server: &ApiServer,
+    headers: &HeaderMap,
+    path: &str,
+    query: &str,
+    media: &'static str,
+) -> Response<Body> {
     let reg = server.registry();
     match path {
         "/openapi/v2" => {
             let all: Vec<ResourceDoc> = reg.iter().map(|r| doc(r)).collect();
             let h = hash(&all);
-            answer(headers, &h, &server.documents.get(&format!("v2{h}"), || openapi::v2(&all)))
+            if media == JSON {
+                let make = || openapi::v2(&all).to_string().into_bytes();
+                answer(headers, &h, &server.documents.get(&format!("v2{h}"), make), media)
+            } else {
+                let make = || openapi::v2_protobuf(&openapi::v2(&all));
+                // Another form is another entity.
+                answer(headers, &format!("{h}-pb"), &server.documents.get(&format!("v2pb{h}"), make), media)
+            }
         }
         "/openapi/v3" => {
             let mut paths = Map::new();
@@ -212,7 +235,12 @@ fn document(
         }
         return r;
     }
-    let mut r = answer(headers, &h, &server.documents.get(&h, || openapi::v3(resources)));
+    let mut r = answer(
+        headers,
+        &h,
+        &server.documents.get(&h, || openapi::v3(resources).to_string().into_bytes()),
+        JSON,
+    );
     if asked == Some(h.as_str()) {
         let out = r.headers_mut();
         out.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));

@@ -255,4 +255,10 @@ async fn documents() {
     assert_eq!((moved.code, moved.headers["location"].to_str().unwrap()), (301, url.as_str()));
     assert_eq!(s.get("/openapi/v2").await.value()["swagger"], "2.0");
     assert_eq!(s.get("/swagger-ui/").await.code, 404, "only when asked for");
+    // As kubectl asks when it validates by itself.
+    let asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let pb = s.raw("GET /openapi/v2", &[("accept", asked)], "").await;
+    let form = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    assert_eq!((pb.code, pb.headers["content-type"].to_str().unwrap()), (200, form));
+    assert!(pb.body.windows(5).any(|w| w == b"\x0a\x032.0"), "field 1 is the version");
 }

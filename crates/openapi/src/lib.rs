@@ -8,10 +8,12 @@ mod names;
 mod paths;
 mod schemas;
 mod v2;
+mod v2pb;
 mod v3;
 
 pub use names::definition;
 pub use v2::document as v2;
+pub use v2pb::encode as v2_protobuf;
 pub use v3::{document as v3, index as v3_index};
 
 use meta::Value;

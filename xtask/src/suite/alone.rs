@@ -354,14 +354,18 @@ impl Alone<'_> {
             };
             [port("dns", "UDP"), port("dns-tcp", "TCP")]
         };
-        let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
-            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
-                "spec": {"clusterIP": DNS_IP, "ports": ports("targetPort")}},
-            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                "metadata": {"name": "kube-dns-1", "namespace": "kube-system", "labels": {"kubernetes.io/service-name": "kube-dns"}},
-                "ports": ports(""), "endpoints": [{"addresses": [ip], "nodeName": "n1", "conditions": {"ready": true}}]}]});
-        let file = self.pki.path("kube-dns.json");
-        std::fs::write(&file, objects.to_string()).map_err(|e| format!("{file}: {e}"))?;
+        let meta = |name: &str, labels: serde_json::Value| json!({"name": name, "namespace": "kube-system", "labels": labels});
+        let objects = [
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": meta("kube-dns", json!({"k8s-app": "kube-dns"})),
+                "spec": {"clusterIP": DNS_IP, "ports": ports("targetPort")}}),
+            json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                "metadata": meta("kube-dns-1", json!({"kubernetes.io/service-name": "kube-dns"})),
+                "ports": ports(""), "endpoints": [{"addresses": [ip], "nodeName": "n1", "conditions": {"ready": true}}]}),
+        ]
+        .map(|o| o.to_string())
+        .join("\n---\n");
+        let file = self.pki.path("kube-dns.yaml");
+        std::fs::write(&file, objects).map_err(|e| format!("{file}: {e}"))?;
         self.kubectl(&["create", "-f", &file]).map(drop)
     }
 }
