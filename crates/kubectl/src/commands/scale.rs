@@ -6,6 +6,7 @@ use crate::flags::{Flag, Form, flag};
 use crate::objects::{self, DryRun, Target};
 use crate::print;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 super::commands! {
     "scale" "--replicas=COUNT (-f FILENAME | TYPE NAME)"
@@ -33,7 +34,10 @@ pub const FLAGS: &[Flag] = &[
     flag("current-replicas", None, Form::Text, "-1", "Precondition for current size"),
     flag("resource-version", None, Form::Text, "", "Precondition for resource version"),
     flag("all", None, Form::Bool, "false", "Select all resources in the namespace of the specified types"),
+    flag("timeout", None, Form::Text, "0s", "How long to wait until the size is reached; 0: do not wait"),
 ];
+/// How often a size that is waited for is looked at.
+const LOOK: Duration = Duration::from_millis(500);
 pub const NODE: &[Flag] = &[objects::SELECTOR, objects::DRY_RUN];
 
 pub async fn run(cx: Cx) -> Result<(), Error> {
@@ -48,6 +52,7 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
         ));
     }
     let want = cx.p.int("current-replicas")?;
+    let limit = cx.p.millis("timeout")?;
     let many = cx.p.on("all") || !cx.p.text("selector").is_empty();
     let targets = objects::targets(&cx, &cx.p.args, many).await?;
     let (found, mut errors) = objects::fetch(&cx, &targets).await;
@@ -70,9 +75,32 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             errors.push(e);
             continue;
         }
+        if dry == DryRun::No && limit > 0 {
+            let limit = Duration::from_millis(limit.unsigned_abs());
+            match tokio::time::timeout(limit, reached(&cx, &t, n)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => errors.push(e),
+                Err(_) => {
+                    errors.push(Error::plain(format!("timed out waiting for {:?} to be synced", t.name)))
+                }
+            }
+        }
         objects::report(&cx, &t, &v, &format!("scaled{}", dry.suffix()))?;
     }
     Error::many(errors)
+}
+
+/// Waits until as many replicas are there as were asked for, or somebody asked for another number.
+async fn reached(cx: &Cx, t: &Target, n: i64) -> Result<(), Error> {
+    loop {
+        let scale = cx.get(&t.path("scale")).await?;
+        if scale["spec"]["replicas"].as_i64().unwrap_or(0) != n
+            || scale["status"]["replicas"].as_i64().unwrap_or(0) == n
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 pub async fn cordon(cx: Cx) -> Result<(), Error> {
