@@ -169,6 +169,10 @@ impl Cx {
             res.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         Err(match serde_json::from_slice::<meta::Status>(&body) {
             Ok(s) if s.kind == "Status" => Error::Status(Box::new(s)),
+            _ if code == 404 => Error::Raw(
+                "Error from server (NotFound): the server could not find the requested resource".into(),
+                1,
+            ),
             _ => {
                 Error::plain(format!("the server answered {code}: {}", String::from_utf8_lossy(&body).trim()))
             }

@@ -19,6 +19,8 @@ pub struct Resource {
     pub categories: Vec<String>,
     /// The version that the group prefers.
     pub preferred: bool,
+    /// Has a `scale` subresource.
+    pub scale: bool,
 }
 
 impl Resource {
@@ -93,6 +95,9 @@ impl Discovery {
                         short: texts(&r["shortNames"]),
                         categories: texts(&r["categories"]),
                         preferred: i == 0,
+                        scale: r["subresources"]
+                            .as_array()
+                            .is_some_and(|a| a.iter().any(|s| s["subresource"] == "scale")),
                     });
                 }
             }
@@ -134,6 +139,9 @@ impl Discovery {
         }
         all.sort_by_key(|r| !r.preferred);
         all
+    }
+    pub fn scalable(&self, r: &Resource) -> bool {
+        self.all.iter().any(|o| o.group == r.group && o.version == r.version && o.name == r.name && o.scale)
     }
     fn pick(&self, f: impl Fn(&Resource) -> bool) -> Option<&Resource> {
         let mut hits = self.all.iter().filter(|r| f(r)).peekable();

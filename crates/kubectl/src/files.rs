@@ -85,6 +85,16 @@ fn pattern(text: &str, out: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
+/// An error of the system in Go's words.
+pub fn why(e: &std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => "no such file or directory".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        std::io::ErrorKind::IsADirectory => "is a directory".into(),
+        _ => e.to_string(),
+    }
+}
+
 /// The objects of a text.
 pub fn documents(source: &str, b: &[u8], out: &mut Vec<Manifest>) -> Result<(), Error> {
     let first = b.iter().find(|c| !c.is_ascii_whitespace());

@@ -62,6 +62,18 @@ pub const GLOBAL: &[Flag] = &[
     flag("help", Some('h'), Form::Bool, "false", "Show what the command does"),
 ];
 
+/// Flags of every command that prints objects.
+const PRINTING: &[Flag] = &[
+    flag("template", None, Form::Text, "", "The template of -o go-template, jsonpath and their like"),
+    flag(
+        "allow-missing-template-keys",
+        None,
+        Form::Bool,
+        "true",
+        "A template's missing fields are no errors",
+    ),
+];
+
 /// What a command line says.
 #[derive(Debug, Default)]
 pub struct Parsed {
@@ -74,6 +86,19 @@ pub struct Parsed {
 }
 
 impl Parsed {
+    /// `--template` is the rest of `-o`.
+    fn join_template(&mut self) {
+        if !self.given("template") {
+            return;
+        }
+        let (t, o) = (self.text("template").to_owned(), self.text("output").to_owned());
+        let joined = match o.as_str() {
+            "" => format!("go-template={t}"),
+            o if o.contains('=') || matches!(o, "json" | "yaml" | "name" | "wide") => return,
+            o => format!("{o}={t}"),
+        };
+        self.given.push(("output", joined));
+    }
     pub fn given(&self, name: &str) -> bool {
         self.given.iter().any(|(n, _)| *n == name)
     }
@@ -154,7 +179,8 @@ pub fn split_globals(args: &[String]) -> (Vec<String>, Vec<String>) {
 }
 
 pub fn parse(own: &'static [Flag], args: &[String], path: &str) -> Result<Parsed, Error> {
-    let all = || own.iter().chain(GLOBAL);
+    let printing = if own.iter().any(|f| f.name == "output") { PRINTING } else { &[] };
+    let all = || own.iter().chain(printing).chain(GLOBAL);
     let mut p = Parsed { defaults: all().map(|f| (f.name, f.default)).collect(), ..Parsed::default() };
     let mut it = args.iter();
     while let Some(a) = it.next() {
@@ -213,6 +239,7 @@ pub fn parse(own: &'static [Flag], args: &[String], path: &str) -> Result<Parsed
         }
     }
     p.help = p.on("help");
+    p.join_template();
     Ok(p)
 }
 

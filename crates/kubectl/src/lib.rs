@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod error;
 pub mod files;
 pub mod flags;
+pub mod gotemplate;
 pub mod jsonpath;
 pub mod objects;
 pub mod pods;

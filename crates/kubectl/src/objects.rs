@@ -95,9 +95,10 @@ impl DryRun {
             "" | "none" => Ok(Self::No),
             "client" => Ok(Self::Client),
             "server" => Ok(Self::Server),
-            "unchanged" => Err(Error::plain(
-                "--dry-run flag without a value was specified. A value must be set: \"none\", \"server\", or \"client\".",
-            )),
+            "unchanged" => {
+                eprintln!("--dry-run is deprecated and can be replaced with --dry-run=client.");
+                Ok(Self::Client)
+            }
             v => Err(Error::plain(format!(
                 "Invalid dry-run value ({v}). Must be \"none\", \"server\", or \"client\"."
             ))),
@@ -188,7 +189,12 @@ pub async fn targets(cx: &Cx, args: &[String], bare: bool) -> Result<Vec<Target>
                     "kubectl"
                 )));
             };
-            if t.is_empty() || n.is_empty() || n.contains('/') {
+            if t.is_empty() || n.is_empty() {
+                return Err(Error::plain(
+                    "arguments in resource/name form must have a single resource and name",
+                ));
+            }
+            if n.contains('/') {
                 return Err(Error::plain("arguments in resource/name form may not have more than one slash"));
             }
             out.push(make(d.find(t)?, n));
@@ -252,7 +258,7 @@ pub async fn fetch(cx: &Cx, all: &[Target]) -> (Vec<(Target, Value)>, Vec<Error>
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     for t in all {
         if !t.name.is_empty() {
-            match cx.get(&t.path("")).await {
+            match cx.get(&t.path(cx.p.text("subresource"))).await {
                 Ok(v) => out.push((t.clone(), v)),
                 Err(e) => errors.push(e),
             }

@@ -1,6 +1,7 @@
 //! Writing: JSON and YAML as upstream prints them, tables, columns, names.
 
 use crate::error::Error;
+use crate::gotemplate;
 use crate::jsonpath::{self, Template};
 use serde::Serialize;
 use serde_json::Value;
@@ -82,12 +83,36 @@ pub fn table(rows: &[Vec<String>]) -> String {
     tabs(rows, 6, 3)
 }
 
+/// How an object is written by somebody's own template.
+pub enum Form {
+    Path(Template),
+    /// What a path finds, as a list in JSON.
+    PathJson(Template),
+    Go(gotemplate::Template),
+}
+
+impl Form {
+    pub fn text(&self, v: &Value) -> Result<String, Error> {
+        let path = |e: String| Error::plain(format!("error executing jsonpath: {e}"));
+        match self {
+            Self::Path(t) => t.text(v).map_err(path),
+            Self::PathJson(t) => {
+                let all = t.values(v).map_err(path)?;
+                Ok(format!("{}\n", pretty(&Value::Array(all.into_iter().cloned().collect()))))
+            }
+            Self::Go(t) => t.text(v).map_err(|e| Error::plain(format!("error executing template: {e}"))),
+        }
+    }
+}
+
+const FORMATS: &str = "custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,wide,yaml";
+
 /// `-o`, without the human form.
 pub enum Format {
     Json,
     Yaml,
     Name,
-    Path(Template),
+    Path(Form),
     /// Header and path of each column; whether headers are printed.
     Columns(Vec<(String, Template)>, bool),
 }
@@ -107,22 +132,30 @@ impl Format {
         let from_file = |a: String| {
             std::fs::read_to_string(&a).map_err(|e| Error::plain(format!("error reading {a}, {e}")))
         };
-        let path = |t: String| {
-            Template::parse(&t)
-                .map(|p| Some(Self::Path(p)))
-                .map_err(|e| Error::plain(format!("error parsing jsonpath {t}, {e}")))
+        let parsed = |t: String| {
+            Template::parse(&t).map_err(|e| Error::plain(format!("error parsing jsonpath {t}, {e}")))
+        };
+        let path = |t: String| parsed(t).map(|p| Some(Self::Path(Form::Path(p))));
+        let go = |t: String| {
+            gotemplate::Template::parse(&t)
+                .map(|p| Some(Self::Path(Form::Go(p))))
+                .map_err(|e| Error::plain(format!("error parsing template {t}, template: output:1: {e}")))
+        };
+        let template = || {
+            arg.filter(|a| !a.is_empty())
+                .map(str::to_owned)
+                .ok_or_else(|| Error::plain("template format specified but no template given"))
         };
         match kind {
             "" | "wide" => Ok(None),
             "json" => Ok(Some(Self::Json)),
             "yaml" => Ok(Some(Self::Yaml)),
             "name" => Ok(Some(Self::Name)),
-            "jsonpath" | "jsonpath-as-json" if kind == "jsonpath" => path(
-                arg.filter(|a| !a.is_empty())
-                    .map(str::to_owned)
-                    .ok_or_else(|| Error::plain("template format specified but no template given"))?,
-            ),
-            "jsonpath-file" => path(from_file(need("template")?)?),
+            "jsonpath" => path(template()?),
+            "jsonpath-as-json" => Ok(Some(Self::Path(Form::PathJson(parsed(template()?)?)))),
+            "jsonpath-file" => path(from_file(template()?)?),
+            "go-template" | "template" => go(template()?),
+            "go-template-file" | "templatefile" => go(from_file(template()?)?),
             "custom-columns" => Ok(Some(Self::Columns(columns(&need("custom-columns")?)?, headers))),
             "custom-columns-file" => {
                 let text = from_file(need("custom-columns")?)?;
@@ -132,12 +165,11 @@ impl Format {
                 let spec: Vec<String> = heads.zip(paths).map(|(h, p)| format!("{h}:{p}")).collect();
                 Ok(Some(Self::Columns(columns(&spec.join(","))?, headers)))
             }
-            "go-template" | "template" | "go-template-file" | "templatefile" | "kyaml"
-            | "jsonpath-as-json" => Err(Error::plain(format!(
-                "output format {kind:?} is not supported by this kubectl; use jsonpath, json or yaml"
-            ))),
+            "kyaml" => {
+                Err(Error::plain("output format \"kyaml\" is not part of this kubectl; use yaml or json"))
+            }
             other => Err(Error::plain(format!(
-                "unable to match a printer suitable for the output format {other:?}, allowed formats are: custom-columns,custom-columns-file,json,jsonpath,jsonpath-file,name,wide,yaml"
+                "unable to match a printer suitable for the output format {other:?}, allowed formats are: {FORMATS}"
             ))),
         }
     }

@@ -142,15 +142,58 @@ pub async fn when_running(
     container: &str,
     o: Options<'_>,
 ) -> Result<Value, Error> {
+    let (pod, state) = running(cx, ns, name, container, o.quiet).await?;
+    if state["terminated"].is_null() && !gone(&pod) {
+        match to(cx, &pod, container, o).await {
+            Ok(()) => return Ok(pod),
+            Err(e @ Error::Raw(..)) => return Err(e),
+            Err(e) => eprintln!(
+                "warning: couldn't attach to pod/{name}, falling back to streaming logs: {}",
+                e.bare()
+            ),
+        }
+    }
+    let of = cx.discovery().await?.find("pods")?;
+    let log = with_query(of.object(ns, name, "log"), &[("container", container), ("follow", "true")]);
+    let r = cx.send(Method::GET, &log, "", "application/json, */*", Bytes::new()).await?;
+    let mut body = r.into_body().into_data_stream();
+    while let Some(chunk) = body.next().await {
+        print::out(&String::from_utf8_lossy(&chunk.map_err(|e| Error::plain(e.to_string()))?));
+    }
+    Ok(pod)
+}
+
+/// Until a container runs or has ended, for so long at most.
+pub async fn started(
+    cx: &Cx,
+    ns: &str,
+    name: &str,
+    container: &str,
+    limit: std::time::Duration,
+) -> Result<(), Error> {
+    match tokio::time::timeout(limit, running(cx, ns, name, container, true)).await {
+        Ok(r) => r.map(|_| ()),
+        Err(_) => Err(Error::plain("timed out waiting for the condition")),
+    }
+}
+
+/// The pod as soon as a container runs or has ended, and the container's state.
+async fn running(
+    cx: &Cx,
+    ns: &str,
+    name: &str,
+    container: &str,
+    quiet: bool,
+) -> Result<(Value, Value), Error> {
     let of = cx.discovery().await?.find("pods")?;
     let (mut pod, mut said) = (cx.get(&of.object(ns, name, "")).await?, String::new());
-    let state = loop {
+    loop {
         let s = state(&pod, container);
         if !s["running"].is_null() || !s["terminated"].is_null() || gone(&pod) {
-            break s;
+            return Ok((pod, s));
         }
         let why = text(&s, "/waiting/message");
-        if !o.quiet && !why.is_empty() && why != said {
+        if !quiet && !why.is_empty() && why != said {
             eprintln!("Warning: container {container}: {why}");
             why.clone_into(&mut said);
         }
@@ -172,24 +215,7 @@ pub async fn when_running(
         })
         .await?;
         pod = if text(&next, "/kind") == "Pod" { next } else { cx.get(&of.object(ns, name, "")).await? };
-    };
-    if state["terminated"].is_null() && !gone(&pod) {
-        match to(cx, &pod, container, o).await {
-            Ok(()) => return Ok(pod),
-            Err(e @ Error::Raw(..)) => return Err(e),
-            Err(e) => eprintln!(
-                "warning: couldn't attach to pod/{name}, falling back to streaming logs: {}",
-                e.bare()
-            ),
-        }
     }
-    let log = with_query(of.object(ns, name, "log"), &[("container", container), ("follow", "true")]);
-    let r = cx.send(Method::GET, &log, "", "application/json, */*", Bytes::new()).await?;
-    let mut body = r.into_body().into_data_stream();
-    while let Some(chunk) = body.next().await {
-        print::out(&String::from_utf8_lossy(&chunk.map_err(|e| Error::plain(e.to_string()))?));
-    }
-    Ok(pod)
 }
 
 fn gone(pod: &Value) -> bool {

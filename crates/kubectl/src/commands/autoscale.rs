@@ -52,6 +52,7 @@ fn metric(name: &str, target: &str) -> Result<Value, Error> {
 }
 
 pub async fn run(cx: Cx) -> Result<(), Error> {
+    create::required(&cx, &["max"])?;
     let (min, max) = (cx.p.int("min")?, cx.p.int("max")?);
     if max < 1 {
         return Err(Error::plain(format!("--max=MAXPODS is required and must be at least 1, max: {max}")));
@@ -62,6 +63,11 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
         )));
     }
     let mut metrics = Vec::new();
+    if cx.p.given("cpu-percent") {
+        eprintln!(
+            "Flag --cpu-percent has been deprecated, Use --cpu with percentage or resource quantity format (e.g., '70%' for utilization or '500m' for milliCPU)."
+        );
+    }
     match (cx.p.int("cpu-percent")?, cx.p.text("cpu")) {
         (p, "") if p >= 0 => metrics.push(metric("cpu", &format!("{p}%"))?),
         (p, c) if p < 0 && !c.is_empty() => metrics.push(metric("cpu", c)?),
@@ -74,9 +80,17 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     for t in objects::named(&cx).await? {
         let name = Some(cx.p.text("name")).filter(|n| !n.is_empty()).unwrap_or(&t.name);
         cx.get(&t.path("")).await?;
+        let r = &t.resource;
+        if !cx.discovery().await?.scalable(r) {
+            return Err(Error::plain(format!(
+                "cannot autoscale a {}: could not find scale subresource for {}/{}, Resource={} in discovery information",
+                r.kind, r.group, r.version, r.name
+            )));
+        }
         let mut v = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
             "metadata": {"name": name, "namespace": t.namespace},
-            "spec": {"maxReplicas": max, "scaleTargetRef": {"apiVersion": t.resource.api_version(), "kind": t.resource.kind, "name": t.name}}});
+            "spec": {"maxReplicas": max, "scaleTargetRef": {"apiVersion": t.resource.api_version(), "kind": t.resource.kind, "name": t.name}},
+            "status": {"currentMetrics": null, "desiredReplicas": 0}});
         if min >= 0 {
             v["spec"]["minReplicas"] = min.into();
         }

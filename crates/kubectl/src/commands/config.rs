@@ -88,7 +88,7 @@ pub const USER: &[Flag] = &[
 pub const CONTEXT: &[Flag] = &[flag("current", None, Form::Bool, "false", "Modify the current context")];
 
 /// The file that changes go to: the flag's, the first that exists of KUBECONFIG, or its last.
-fn target(cx: &Cx) -> Result<PathBuf, Error> {
+pub fn target(cx: &Cx) -> Result<PathBuf, Error> {
     if cx.p.given("kubeconfig") {
         return Ok(cx.p.text("kubeconfig").into());
     }
@@ -97,7 +97,7 @@ fn target(cx: &Cx) -> Result<PathBuf, Error> {
     hit.ok_or_else(|| Error::plain("no kubeconfig file: set KUBECONFIG or HOME"))
 }
 
-fn edit(cx: &Cx, change: impl FnOnce(&mut Kubeconfig) -> Result<(), Error>) -> Result<(), Error> {
+pub fn edit(cx: &Cx, change: impl FnOnce(&mut Kubeconfig) -> Result<(), Error>) -> Result<(), Error> {
     let path = target(cx)?;
     let mut k = if path.exists() {
         Kubeconfig::parse(&std::fs::read(&path)?).map_err(|e| Error::plain(e.to_string()))?

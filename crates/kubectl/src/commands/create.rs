@@ -9,6 +9,7 @@ use base64::Engine;
 use client::url::with_query;
 use http::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 super::commands! {
     "create" "-f FILENAME"
@@ -90,6 +91,7 @@ pub const DATA: &[Flag] = &[
     flag("from-literal", None, Form::Each, "", "A key and its value: key=value"),
     flag("from-file", None, Form::Each, "", "A file or folder, with a key before it or not: [key=]source"),
     flag("from-env-file", None, Form::Each, "", "A file of lines key=value"),
+    HASH,
 ];
 pub const SECRET: &[Flag] = &[
     objects::OUTPUT,
@@ -102,6 +104,7 @@ pub const SECRET: &[Flag] = &[
     flag("from-file", None, Form::Each, "", "A file or folder, with a key before it or not: [key=]source"),
     flag("from-env-file", None, Form::Each, "", "A file of lines key=value"),
     flag("type", None, Form::Text, "", "The type of secret to create"),
+    HASH,
 ];
 pub const DEPLOY: &[Flag] = &[
     objects::OUTPUT,
@@ -192,6 +195,53 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     Error::many(errors)
 }
 
+/// Flags that must be given; said before anything else, as cobra does.
+pub fn required(cx: &Cx, names: &[&str]) -> Result<(), Error> {
+    let missing: Vec<String> = names.iter().filter(|n| !cx.p.given(n)).map(|n| format!("{n:?}")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::plain(format!("required flag(s) {} not set", missing.join(", "))))
+}
+
+/// The part of a name that tells configurations apart: a hash without vowels (kubectl `pkg/util/hash`).
+fn hashed(v: &Value) -> String {
+    let secret = v["kind"] == "Secret";
+    let mut m = json!({"kind": v["kind"], "name": v["metadata"]["name"], "data": {}});
+    if v["data"].is_object() {
+        m["data"] = v["data"].clone();
+    }
+    if secret {
+        m["type"] = v["type"].as_str().unwrap_or_default().into();
+    } else if v["binaryData"].is_object() {
+        m["binaryData"] = v["binaryData"].clone();
+    }
+    let sum = Sha256::digest(crate::print::compact(&m));
+    let hex: String = sum.iter().take(5).map(|b| format!("{b:02x}")).collect();
+    hex.chars()
+        .map(|c| match c {
+            '0' => 'g',
+            '1' => 'h',
+            '3' => 'k',
+            'a' => 'm',
+            'e' => 't',
+            c => c,
+        })
+        .collect()
+}
+
+/// With `--append-hash`, the object under a name that changes with what it holds.
+pub fn with_hash(cx: &Cx, mut v: Value) -> Value {
+    if cx.p.on("append-hash") {
+        let n = format!("{}-{}", text(&v, "/metadata/name"), hashed(&v));
+        v["metadata"]["name"] = n.into();
+    }
+    v
+}
+
+pub const HASH: Flag =
+    flag("append-hash", None, Form::Bool, "false", "Append a hash of what it holds to its name");
+
 pub fn name(cx: &Cx) -> Result<&str, Error> {
     match cx.p.args.as_slice() {
         [n] => Ok(n),
@@ -205,7 +255,7 @@ pub fn name(cx: &Cx) -> Result<&str, Error> {
 }
 
 /// What a command made, without a namespace that nobody asked for.
-fn unplaced(cx: &Cx, mut v: Value) -> Value {
+pub fn unplaced(cx: &Cx, mut v: Value) -> Value {
     if let Some(m) = v["metadata"].as_object_mut().filter(|_| !cx.enforce_namespace()) {
         m.remove("namespace");
     }
@@ -246,7 +296,7 @@ pub async fn make(cx: &Cx, v: Value) -> Result<(), Error> {
 }
 
 pub async fn namespace(cx: Cx) -> Result<(), Error> {
-    let v = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name(&cx)?}});
+    let v = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name(&cx)?}, "spec": {}, "status": {}});
     make(&cx, v).await
 }
 pub async fn serviceaccount(cx: Cx) -> Result<(), Error> {
@@ -272,7 +322,8 @@ fn data(cx: &Cx) -> Result<Vec<(String, Vec<u8>)>, Error> {
         Ok(())
     };
     let read = |p: &std::path::Path| {
-        std::fs::read(p).map_err(|e| Error::plain(format!("error reading {}: {e}", p.display())))
+        std::fs::read(p)
+            .map_err(|e| Error::plain(format!("error reading {}: {}", p.display(), crate::files::why(&e))))
     };
     for f in cx.p.each("from-file") {
         let (key, path) = match f.split_once('=') {
@@ -326,7 +377,7 @@ pub async fn configmap(cx: Cx) -> Result<(), Error> {
             }
         }
     }
-    make(&cx, v).await
+    make(&cx, with_hash(&cx, v)).await
 }
 pub async fn secret(cx: Cx) -> Result<(), Error> {
     let mut v = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name(&cx)?}});
@@ -336,14 +387,12 @@ pub async fn secret(cx: Cx) -> Result<(), Error> {
     if !cx.p.text("type").is_empty() {
         v["type"] = cx.p.text("type").into();
     }
-    make(&cx, v).await
+    make(&cx, with_hash(&cx, v)).await
 }
 pub async fn deployment(cx: Cx) -> Result<(), Error> {
+    required(&cx, &["image"])?;
     let n = name(&cx)?;
     let images = cx.p.list("image");
-    if images.is_empty() {
-        return Err(Error::plain("required flag(s) \"image\" not set"));
-    }
     let command = cx.p.dash.map(|d| cx.p.args[d..].to_vec()).unwrap_or_default();
     if images.len() > 1 && !command.is_empty() {
         return Err(Error::plain("cannot specify multiple --image options and command"));

@@ -1,6 +1,6 @@
 //! Makers of quotas, disruption budgets, priority classes, ingresses, cron jobs.
 
-use super::create::{SAVE, VALIDATE, make, name};
+use super::create::{SAVE, VALIDATE, make, name, required};
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::flags::{Flag, Form, flag};
@@ -138,8 +138,8 @@ fn label_selector(s: &str) -> Result<Value, Error> {
             let values: Vec<&str> = list.split(',').map(str::trim).collect();
             let op = if *op == "in" { "In" } else { "NotIn" };
             expressions.push(json!({"key": k, "operator": op, "values": values}));
-        } else if let Some((k, v)) = p.split_once("!=") {
-            expressions.push(json!({"key": k.trim(), "operator": "NotIn", "values": [v.trim()]}));
+        } else if p.contains("!=") {
+            return Err(Error::plain("\"!=\" is not a valid label selector operator"));
         } else if let Some((k, v)) = p.split_once('=') {
             out["matchLabels"][k.trim()] = v.trim_start_matches('=').trim().into();
         } else if let Some(k) = p.strip_prefix('!') {
@@ -278,12 +278,8 @@ pub async fn ingress(cx: Cx) -> Result<(), Error> {
 }
 
 pub async fn cronjob(cx: Cx) -> Result<(), Error> {
+    required(&cx, &["image", "schedule"])?;
     let n = name(&cx)?;
-    let missing: Vec<String> =
-        ["image", "schedule"].iter().filter(|f| !cx.p.given(f)).map(|f| format!("{f:?}")).collect();
-    if !missing.is_empty() {
-        return Err(Error::plain(format!("required flag(s) {} not set", missing.join(", "))));
-    }
     let mut c = json!({"name": n, "image": cx.p.text("image"), "resources": {}});
     if let Some(d) = cx.p.dash.filter(|d| cx.p.args.len() > *d) {
         c["command"] = json!(cx.p.args[d..]);

@@ -1,6 +1,6 @@
 //! More makers: tokens, roles and bindings, services, jobs.
 
-use super::create::{make, name};
+use super::create::{SAVE, VALIDATE, make, name, required};
 use super::expose::port;
 use crate::cx::Cx;
 use crate::error::Error;
@@ -56,7 +56,7 @@ super::commands! {
 macro_rules! with {
     ($name:ident: $($f:expr),* $(,)?) => {
         pub const $name: &[Flag] =
-            &[objects::OUTPUT, objects::DRY_RUN, objects::MANAGED, objects::FIELD_MANAGER, $($f),*];
+            &[objects::OUTPUT, objects::DRY_RUN, objects::MANAGED, objects::FIELD_MANAGER, VALIDATE, SAVE, $($f),*];
     };
 }
 
@@ -77,7 +77,8 @@ const ACCOUNT: Flag =
 const TCP: Flag = flag("tcp", None, Form::List, "", "Port pairs: port or port:targetPort");
 
 with!(ROLE: VERB, RESOURCE, NAMES);
-with!(CLUSTERROLE: VERB, RESOURCE, NAMES, flag("non-resource-url", None, Form::List, "", "Partial URLs that the rule grants"));
+with!(CLUSTERROLE: VERB, RESOURCE, NAMES, flag("non-resource-url", None, Form::List, "", "Partial URLs that the rule grants"),
+    flag("aggregation-rule", None, Form::Text, "", "Labels of the roles whose rules this one gathers: a=b,c=d"));
 with!(BINDING: CLUSTER_ROLE, flag("role", None, Form::Text, "", "The Role to refer to"), USER, GROUP, ACCOUNT);
 with!(CLUSTERBINDING: CLUSTER_ROLE, USER, GROUP, ACCOUNT);
 with!(CLUSTERIP: TCP, flag("clusterip", None, Form::Text, "", "The service's address; None: a headless service"));
@@ -109,11 +110,32 @@ pub async fn token(cx: Cx) -> Result<(), Error> {
     match text(&r, "/status/token") {
         "" => Err(Error::plain("failed to create token: no token in server response")),
         t => {
-            print::line(t);
+            print::out(t);
             Ok(())
         }
     }
 }
+
+/// Verbs that rules of resources usually have.
+const VERBS: &[&str] = &[
+    "*",
+    "approve",
+    "attest",
+    "bind",
+    "create",
+    "delete",
+    "deletecollection",
+    "escalate",
+    "get",
+    "impersonate",
+    "list",
+    "patch",
+    "proxy",
+    "sign",
+    "update",
+    "use",
+    "watch",
+];
 
 fn verbs(cx: &Cx) -> Result<Vec<String>, Error> {
     let mut out: Vec<String> = Vec::new();
@@ -134,13 +156,17 @@ async fn rules(cx: &Cx) -> Result<Vec<Value>, Error> {
     if all.is_empty() {
         return Err(Error::plain("at least one resource must be specified"));
     }
+    for v in verbs.iter().filter(|v| !VERBS.contains(&v.as_str())) {
+        eprintln!("Warning: '{v}' is not a standard resource verb");
+    }
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for r in all {
         let (what, sub) = r.split_once('/').map_or((r.as_str(), ""), |(w, s)| (w, s));
         let (group, resource) = if what == "*" {
             (String::new(), "*".to_owned())
         } else {
-            let found = cx.discovery().await?.find(what)?;
+            // Upstream's message has no prefix here.
+            let found = cx.discovery().await?.find(what).map_err(|e| Error::Raw(e.bare(), 1))?;
             (found.group.clone(), found.name.clone())
         };
         let resource = if sub.is_empty() { resource } else { format!("{resource}/{sub}") };
@@ -169,7 +195,25 @@ pub async fn role(cx: Cx) -> Result<(), Error> {
 }
 pub async fn clusterrole(cx: Cx) -> Result<(), Error> {
     let n = name(&cx)?;
+    let aggregation = cx.p.text("aggregation-rule");
+    if !aggregation.is_empty() {
+        if ["verb", "resource", "resource-name", "non-resource-url"].iter().any(|f| cx.p.given(f)) {
+            return Err(Error::plain(
+                "aggregation rule must be specified without nonResourceURLs, resources, resourceNames or verbs",
+            ));
+        }
+        let labels = super::expose::pairs(aggregation)?;
+        let v = json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": n},
+            "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": labels}]}, "rules": null});
+        return make(&cx, v).await;
+    }
     let urls = cx.p.list("non-resource-url");
+    if urls.iter().any(|u| u != "*" && !u.starts_with('/')) {
+        return Err(Error::plain("nonResourceURL should start with /"));
+    }
+    if urls.iter().any(|u| u.trim_end_matches('*').contains('*')) {
+        return Err(Error::plain("nonResourceURL only supports wildcard matches when '*' is at the end"));
+    }
     let mut all = if urls.is_empty() || cx.p.given("resource") { rules(&cx).await? } else { Vec::new() };
     if !urls.is_empty() {
         all.push(json!({"nonResourceURLs": urls, "verbs": verbs(&cx)?}));
@@ -211,10 +255,8 @@ pub async fn rolebinding(cx: Cx) -> Result<(), Error> {
     make(&cx, v).await
 }
 pub async fn clusterrolebinding(cx: Cx) -> Result<(), Error> {
+    required(&cx, &["clusterrole"])?;
     let n = name(&cx)?;
-    if cx.p.text("clusterrole").is_empty() {
-        return Err(Error::plain("required flag(s) \"clusterrole\" not set"));
-    }
     let mut v = json!({"apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": {"name": n},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cx.p.text("clusterrole")}});
     let subjects = subjects(&cx)?;
@@ -233,8 +275,7 @@ async fn service(
     let mut ports = Vec::new();
     for p in cx.p.list("tcp") {
         let (a, b) = p.split_once(':').unwrap_or((&p, &p));
-        let a: u16 =
-            a.parse().ok().filter(|a| *a > 0).ok_or_else(|| Error::plain(format!("invalid port: {p}")))?;
+        let a: u16 = a.parse().map_err(|_| Error::plain(format!("invalid port: {p}")))?;
         ports.push(json!({"name": p.replace(':', "-"), "port": a, "protocol": "TCP", "targetPort": port(b)}));
     }
     let free = kind == "ExternalName" || cx.p.text("clusterip") == "None";
@@ -273,9 +314,7 @@ pub async fn loadbalancer(cx: Cx) -> Result<(), Error> {
     service(&cx, "LoadBalancer", |_| Ok(())).await
 }
 pub async fn externalname(cx: Cx) -> Result<(), Error> {
-    if cx.p.text("external-name").is_empty() {
-        return Err(Error::plain("required flag(s) \"external-name\" not set"));
-    }
+    required(&cx, &["external-name"])?;
     service(&cx, "ExternalName", |v| {
         v["spec"]["externalName"] = cx.p.text("external-name").into();
         Ok(())
@@ -299,6 +338,13 @@ pub async fn job(cx: Cx) -> Result<(), Error> {
         ("", from) => {
             if !command.is_empty() {
                 return Err(Error::plain("cannot specify --from and command"));
+            }
+            let Some((kind, _)) = from.split_once('/') else {
+                return Err(Error::plain("from must be an existing cronjob: cronjob/NAME"));
+            };
+            let kind = cx.discovery().await?.find(kind)?.kind.clone();
+            if kind != "CronJob" {
+                return Err(Error::plain(format!("unknown object type *v1.{kind}")));
             }
             let cron = from.split_once('/').filter(|(k, _)| {
                 matches!(*k, "cronjob" | "cronjobs" | "cj" | "cronjob.batch" | "cronjobs.batch")

@@ -1,6 +1,6 @@
 //! Makers of secrets with a shape: certificates, logins of registries.
 
-use super::create::{SAVE, VALIDATE, make, name};
+use super::create::{HASH, SAVE, VALIDATE, make, name, with_hash};
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::flags::{Flag, Form, flag};
@@ -27,6 +27,7 @@ const TLS: &[Flag] = &[
     objects::FIELD_MANAGER,
     VALIDATE,
     SAVE,
+    HASH,
     flag("cert", None, Form::Text, "", "Path of the certificate, PEM"),
     flag("key", None, Form::Text, "", "Path of its private key"),
 ];
@@ -37,6 +38,7 @@ const REGISTRY: &[Flag] = &[
     objects::FIELD_MANAGER,
     VALIDATE,
     SAVE,
+    HASH,
     flag("docker-username", None, Form::Text, "", "Username at the registry"),
     flag("docker-password", None, Form::Text, "", "Password at the registry"),
     flag("docker-email", None, Form::Text, "", "Email address"),
@@ -45,14 +47,8 @@ const REGISTRY: &[Flag] = &[
 ];
 
 fn read(p: &str) -> Result<Vec<u8>, Error> {
-    std::fs::read(p).map_err(|e| {
-        let why = if e.kind() == std::io::ErrorKind::NotFound {
-            "no such file or directory".into()
-        } else {
-            e.to_string()
-        };
-        Error::plain(format!("open {p}: {why}"))
-    })
+    std::fs::read(p)
+        .map_err(|e| Error::plain(format!("Cannot read file {p}, open {p}: {}", crate::files::why(&e))))
 }
 
 pub async fn tls(cx: Cx) -> Result<(), Error> {
@@ -65,7 +61,7 @@ pub async fn tls(cx: Cx) -> Result<(), Error> {
     client::check_key_pair(&cert, &key).map_err(Error::plain)?;
     let v = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": n}, "type": "kubernetes.io/tls",
         "data": {"tls.crt": STANDARD.encode(cert), "tls.key": STANDARD.encode(key)}});
-    make(&cx, v).await
+    make(&cx, with_hash(&cx, v)).await
 }
 
 pub async fn registry(cx: Cx) -> Result<(), Error> {
@@ -99,5 +95,5 @@ pub async fn registry(cx: Cx) -> Result<(), Error> {
         text.push_str(&format!(",\"auth\":{}}}}}}}", json!(auth)));
         v["data"][".dockerconfigjson"] = STANDARD.encode(text).into();
     }
-    make(&cx, v).await
+    make(&cx, with_hash(&cx, v)).await
 }

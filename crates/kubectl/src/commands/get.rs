@@ -37,6 +37,7 @@ pub const FLAGS: &[Flag] = &[
     flag("ignore-not-found", None, Form::Bool, "false", "Exit with code 0 when an object does not exist"),
     flag("chunk-size", None, Form::Text, "500", "Return large lists in chunks; 0: all at once"),
     flag("raw", None, Form::Text, "", "Raw URI to request from the server"),
+    flag("subresource", None, Form::Text, "", "Get this subresource of the objects: status, scale, resize"),
 ];
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
@@ -109,9 +110,7 @@ async fn formatted(cx: &Cx, targets: &[Target], f: &Format) -> Result<(), Error>
             match f {
                 Format::Json => print::line(&print::pretty(&v)),
                 Format::Yaml => print::out(&print::yaml(&v)),
-                Format::Path(p) => print::out(
-                    &p.text(&v).map_err(|e| Error::plain(format!("error executing jsonpath: {e}")))?,
-                ),
+                Format::Path(p) => print::out(&p.text(&v)?),
                 _ => {}
             }
         }
@@ -169,7 +168,7 @@ async fn tables(cx: &Cx, targets: &[Target]) -> Result<(), Error> {
                     &[("limit", limit), ("continue", &next), ("includeObject", include)],
                 )
             } else {
-                with_query(t.path(""), &[("includeObject", include)])
+                with_query(t.path(cx.p.text("subresource")), &[("includeObject", include)])
             };
             let v = match cx.exchange(Method::GET, &p, "", TABLE, Bytes::new()).await {
                 Ok(v) => v,
@@ -198,7 +197,7 @@ async fn tables(cx: &Cx, targets: &[Target]) -> Result<(), Error> {
             let by = sorter(cx)?;
             b.rows.sort_by(|x, y| compare(&key(&by, &x["object"]), &key(&by, &y["object"])));
         }
-        if !first {
+        if !first && !cx.p.on("no-headers") {
             print::out("\n");
         }
         first = false;

@@ -9,6 +9,7 @@ mod certificate;
 mod cluster_info;
 mod completion;
 mod config;
+mod config_more;
 mod cp;
 pub(crate) mod create;
 mod create_cluster;
@@ -89,6 +90,7 @@ const ALL: &[&[Command]] = &[
     cluster_info::COMMANDS,
     completion::COMMANDS,
     config::COMMANDS,
+    config_more::COMMANDS,
     cp::COMMANDS,
     create::COMMANDS,
     create_cluster::COMMANDS,
