@@ -23,10 +23,10 @@ def args():
     return p.parse_args()
 
 SAME = [
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
     (r"\b\d+(y\d+d|y|d\d+h|d|h\d+m|h|m\d+s|m|s)\b", "AGE"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w+ \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "DATE"),
-    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
     (r"resourceVersion: \"?\d+\"?", "resourceVersion: N"),
     (r"\"resourceVersion\": \"\d+\"", "\"resourceVersion\": N"),
     (r"Resource Version:(\s+)\d+", "Resource Version: N"),

@@ -69,9 +69,7 @@ pub async fn read(cx: &Cx, names: &[String]) -> Result<(Vec<(Target, Value)>, Ve
     if !cx.p.on("local") {
         let targets = objects::targets(cx, names, many).await?;
         if targets.is_empty() {
-            return Err(Error::plain(
-                "one or more resources must be specified as <resource> <name> or <resource>/<name>",
-            ));
+            return Err(objects::nothing_named());
         }
         return Ok(objects::fetch(cx, &targets).await);
     }

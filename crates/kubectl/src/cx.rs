@@ -52,7 +52,11 @@ impl Cx {
             context: t("context"),
             cluster: t("cluster"),
             // There it is whom to bind.
-            user: if self.path.ends_with("rolebinding") { String::new() } else { t("user") },
+            user: if self.path.ends_with("rolebinding") || self.path == "set subject" {
+                String::new()
+            } else {
+                t("user")
+            },
             namespace: t("namespace"),
             server: t("server"),
             token: t("token"),
@@ -76,11 +80,19 @@ impl Cx {
             // Inside a pod its service account; else the address that upstream tries when it knows none.
             bare(Config::in_cluster().unwrap_or_default(), o)?
         } else {
+            if !o.context.is_empty() && !k.contexts.iter().any(|c| c.name == o.context) {
+                let m = "Error in configuration: context was not found for specified context";
+                return Err(Error::Raw(format!("{m}: {}", o.context), 1));
+            }
             Config::from_kubeconfig(&k, &o).map_err(|e| Error::plain(e.to_string()))?
         };
         let ms = match self.p.text("request-timeout").parse::<i64>() {
             Ok(s) => s.saturating_mul(1000),
-            Err(_) => self.p.millis("request-timeout")?,
+            Err(_) => self.p.millis("request-timeout").map_err(|_| {
+                Error::plain(
+                    "Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)",
+                )
+            })?,
         };
         c.timeout = u64::try_from(ms).ok().filter(|m| *m > 0).map(std::time::Duration::from_millis);
         if !c.impersonate.groups.is_empty() || !c.impersonate.uid.is_empty() {

@@ -77,8 +77,17 @@ async fn dispatch(args: &[String]) -> Result<(), Error> {
             )));
         }
         let text = commands::help(command, &path);
-        print!("{text}");
-        return if p.help { Ok(()) } else { Err(Error::Exit(1)) };
+        // Which stream and code a bare group has differs, as upstream's groups do.
+        match path.as_str() {
+            _ if p.help => print!("{text}"),
+            "certificate" => print!("{text}"),
+            "rollout" => {
+                print!("{text}");
+                return Err(Error::Exit(1));
+            }
+            _ => return Err(Error::Raw(text, 1)),
+        }
+        return Ok(());
     }
     let cx = cx::Cx::new(p, path)?;
     match command.run {

@@ -116,6 +116,23 @@ impl DryRun {
     }
 }
 
+/// Neither types and names nor files.
+pub fn nothing_named() -> Error {
+    Error::plain(
+        "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'",
+    )
+}
+
+/// Tells of an object that is going away while it is being changed.
+pub fn warn_if_deleting(v: &Value) {
+    if !text(v, "/metadata/deletionTimestamp").is_empty() {
+        eprintln!(
+            "Warning: Detected changes to resource {} which is currently being deleted.",
+            text(v, "/metadata/name")
+        );
+    }
+}
+
 /// Refuses `-k`, and reads `-f`.
 pub fn manifests(cx: &Cx) -> Result<Vec<Manifest>, Error> {
     if cx.p.given("kustomize") {

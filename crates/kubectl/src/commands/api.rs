@@ -35,7 +35,9 @@ pub const FLAGS: &[Flag] = &[
 pub async fn resources(cx: Cx) -> Result<(), Error> {
     let o = cx.p.text("output");
     if !matches!(o, "" | "wide" | "name") {
-        return Err(Error::plain(format!("--output {o} is not available")));
+        return Err(Error::plain(format!(
+            "unable to match a printer suitable for the output format {o:?}, allowed formats are: name,wide"
+        )));
     }
     let (verbs, categories) = (cx.p.list("verbs"), cx.p.list("categories"));
     let d = cx.discovery().await?;

@@ -119,6 +119,7 @@ async fn one(cx: &Cx, m: Manifest, dry: DryRun, server: bool) -> Result<(), Erro
             format_args!("{}/{}", t.resource.name, t.name)
         );
     }
+    objects::warn_if_deleting(&current);
     let original = original(&current)?;
     let (kind, patch) = difference(&t, &original, &modified, &current, cx.p.on("overwrite"))?;
     if patch.as_object().is_some_and(serde_json::Map::is_empty) {

@@ -72,6 +72,7 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
         tty: cx.p.on("tty"),
         quiet: cx.p.on("quiet"),
         keys: cx.p.text("detach-keys"),
+        history: false,
     };
     to(&cx, &pod, &container, o).await
 }
@@ -81,6 +82,8 @@ pub struct Options<'a> {
     pub tty: bool,
     pub quiet: bool,
     pub keys: &'a str,
+    /// Print first what the container has said already.
+    pub history: bool,
 }
 
 /// Attaches to a container and stays until its process or the session ends.
@@ -88,7 +91,8 @@ pub async fn to(cx: &Cx, pod: &Value, container: &str, o: Options<'_>) -> Result
     let name = text(pod, "/metadata/name");
     let Some((list, c)) = pods::find(pod, container) else {
         return Err(Error::plain(format!(
-            "cannot attach to the container: container {container} not found in pod {name}"
+            "cannot attach to the container: container {container} is not valid for pod {name} out of: {}",
+            pods::every(pod)
         )));
     };
     let mut tty = o.tty;
@@ -143,7 +147,14 @@ pub async fn when_running(
     o: Options<'_>,
 ) -> Result<Value, Error> {
     let (pod, state) = running(cx, ns, name, container, o.quiet).await?;
+    let of = cx.discovery().await?.find("pods")?;
     if state["terminated"].is_null() && !gone(&pod) {
+        if o.history {
+            let log = with_query(of.object(ns, name, "log"), &[("container", container)]);
+            if let Ok(b) = cx.bytes(&log).await {
+                print::out(&String::from_utf8_lossy(&b));
+            }
+        }
         match to(cx, &pod, container, o).await {
             Ok(()) => return Ok(pod),
             Err(e @ Error::Raw(..)) => return Err(e),
@@ -153,7 +164,6 @@ pub async fn when_running(
             ),
         }
     }
-    let of = cx.discovery().await?.find("pods")?;
     let log = with_query(of.object(ns, name, "log"), &[("container", container), ("follow", "true")]);
     let r = cx.send(Method::GET, &log, "", "application/json, */*", Bytes::new()).await?;
     let mut body = r.into_body().into_data_stream();

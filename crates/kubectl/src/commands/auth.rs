@@ -16,11 +16,15 @@ super::commands! {
     "auth whoami" ""
         "Check self subject attributes"
         "kubectl auth whoami"
-        &[], whoami;
+        WHOAMI, whoami;
 }
+
+const WHOAMI: &[Flag] = &[objects::OUTPUT, objects::MANAGED];
 
 pub const CAN_I: &[Flag] = &[
     objects::ALL_NAMESPACES,
+    flag("list", None, Form::Bool, "false", "List what is allowed in the namespace"),
+    flag("no-headers", None, Form::Bool, "false", "Don't print headers; with --list"),
     flag("quiet", Some('q'), Form::Bool, "false", "Say nothing, only exit with 0 or 1"),
     flag("subresource", None, Form::Text, "", "A subresource such as pods/log or deployments/scale"),
 ];
@@ -49,7 +53,38 @@ const VERBS: &[&str] = &[
     "watch",
 ];
 
+async fn list(cx: &Cx) -> Result<(), Error> {
+    if cx.p.on("quiet") || cx.p.on("all-namespaces") || !cx.p.text("subresource").is_empty() {
+        return Err(Error::plain(
+            "list option can't be specified with neither quiet, all-namespaces nor subresource options",
+        ));
+    }
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": cx.namespace()?}});
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+    let v = cx.json(Method::POST, path, "application/json", Some(&review)).await?;
+    let s = &v["status"];
+    if s["incomplete"] == true {
+        eprintln!("Warning: the list may be incomplete: {}", text(s, "/evaluationError"));
+    }
+    let mut rules = s["resourceRules"].as_array().cloned().unwrap_or_default();
+    rules.extend(s["nonResourceRules"].as_array().cloned().unwrap_or_default());
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    if !cx.p.on("no-headers") {
+        rows.push(["Resources", "Non-Resource URLs", "Resource Names", "Verbs"].map(str::to_owned).to_vec());
+    }
+    rows.extend(super::describe::rule_rows(&rules.into()).into_iter().map(|r| r.to_vec()));
+    print::out(&print::table(&rows));
+    Ok(())
+}
+
 pub async fn can_i(cx: Cx) -> Result<(), Error> {
+    if cx.p.on("list") {
+        return list(&cx).await;
+    }
+    if cx.p.given("no-headers") {
+        return Err(Error::plain("--no-headers cannot be set without --list specified"));
+    }
     let [verb, what, rest @ ..] = cx.p.args.as_slice() else {
         return Err(Error::plain(
             "you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.",
@@ -122,6 +157,19 @@ pub async fn whoami(cx: Cx) -> Result<(), Error> {
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
     let v = cx.json(Method::POST, path, "application/json", Some(&review)).await?;
+    if let Some(f) = print::Format::parse(cx.p.text("output"), true)? {
+        let mut v = v.clone();
+        if let Some(o) = v.as_object_mut() {
+            o.remove("spec");
+        }
+        match f {
+            print::Format::Yaml => print::out(&print::yaml(&v)),
+            print::Format::Json => print::line(&print::pretty(&v)),
+            print::Format::Path(p) => print::out(&p.text(&v)?),
+            _ => return Err(Error::plain("whoami prints yaml, json or a template")),
+        }
+        return Ok(());
+    }
     let u = &v["status"]["userInfo"];
     let mut rows = vec![vec!["ATTRIBUTE".to_owned(), "VALUE".to_owned()]];
     for (k, label) in [("username", "Username"), ("uid", "UID")] {

@@ -139,9 +139,6 @@ fn value(k: &Kubeconfig) -> Result<Value, Error> {
 
 pub async fn view(cx: Cx) -> Result<(), Error> {
     let mut k = cx.kubeconfig()?;
-    if cx.p.on("flatten") {
-        return Err(Error::plain("--flatten is not supported by this kubectl yet; use --raw"));
-    }
     if cx.p.on("minify") {
         let name =
             if cx.p.given("context") { cx.p.text("context").to_owned() } else { k.current_context.clone() };
@@ -157,7 +154,10 @@ pub async fn view(cx: Cx) -> Result<(), Error> {
         k.current_context = name;
     }
     let mut v = value(&k)?;
-    if !cx.p.on("raw") {
+    if cx.p.on("flatten") {
+        flatten(&mut v)?;
+    }
+    if !cx.p.on("raw") && !cx.p.on("flatten") {
         for c in v["clusters"].as_array_mut().into_iter().flatten() {
             if c["cluster"]["certificate-authority-data"].is_string() {
                 c["cluster"]["certificate-authority-data"] = "DATA+OMITTED".into();
@@ -185,6 +185,27 @@ pub async fn view(cx: Cx) -> Result<(), Error> {
     Ok(())
 }
 
+/// Puts the contents of files in place of their names.
+fn flatten(v: &mut Value) -> Result<(), Error> {
+    for (list, one, fields) in [
+        ("clusters", "cluster", &["certificate-authority"][..]),
+        ("users", "user", &["client-certificate", "client-key"][..]),
+    ] {
+        for e in v[list].as_array_mut().into_iter().flatten() {
+            for f in fields {
+                let Some(path) = e[one][*f].as_str().map(str::to_owned) else { continue };
+                let b = std::fs::read(&path)
+                    .map_err(|e| Error::plain(format!("open {path}: {}", crate::files::why(&e))))?;
+                e[one][format!("{f}-data")] = base64::engine::general_purpose::STANDARD.encode(b).into();
+                if let Some(o) = e[one].as_object_mut() {
+                    o.remove(*f);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 pub async fn current_context(cx: Cx) -> Result<(), Error> {
     match cx.kubeconfig()?.current_context.as_str() {
         "" => Err(Error::plain("current-context is not set")),
@@ -198,9 +219,12 @@ pub async fn current_context(cx: Cx) -> Result<(), Error> {
 pub async fn get_contexts(cx: Cx) -> Result<(), Error> {
     let mut k = cx.kubeconfig()?;
     k.contexts.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(n) = cx.p.args.iter().find(|n| !k.contexts.iter().any(|c| c.name == **n)) {
-        return Err(Error::plain(format!("context {n} not found")));
-    }
+    let missing: Vec<Error> =
+        cx.p.args
+            .iter()
+            .filter(|n| !k.contexts.iter().any(|c| c.name == **n))
+            .map(|n| Error::plain(format!("context {n} not found")))
+            .collect();
     let mut rows: Vec<Vec<String>> = Vec::new();
     let names = cx.p.text("output") == "name";
     if !names && !cx.p.text("output").is_empty() {
@@ -225,7 +249,7 @@ pub async fn get_contexts(cx: Cx) -> Result<(), Error> {
         ]);
     }
     print::out(&print::table(&rows));
-    Ok(())
+    Error::many(missing)
 }
 
 fn names(head: &str, mut all: Vec<String>) {
@@ -245,11 +269,7 @@ pub async fn get_users(cx: Cx) -> Result<(), Error> {
 fn name(cx: &Cx) -> Result<&str, Error> {
     match cx.p.args.as_slice() {
         [n] => Ok(n),
-        a => Err(Error::plain(format!(
-            "one name is expected, got {}\nSee 'kubectl {} -h' for help and examples",
-            a.len(),
-            cx.path
-        ))),
+        a => Err(Error::plain(format!("Unexpected args: [{}]", a.join(" ")))),
     }
 }
 

@@ -110,7 +110,7 @@ fn change(k: &mut Value, path: &str, value: Option<&str>, raw: bool) -> Result<(
         return Ok(());
     }
     let Some((list, one)) = LISTS.iter().find(|(l, _)| *l == head) else {
-        return Err(Error::plain(format!("unable to parse path {path:?} at {head:?}")));
+        return Err(Error::plain(format!("unable to parse {path} after [] at api.Config")));
     };
     if rest.is_empty() {
         return match value {

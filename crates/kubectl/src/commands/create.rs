@@ -422,7 +422,7 @@ pub async fn deployment(cx: Cx) -> Result<(), Error> {
 pub async fn replace(cx: Cx) -> Result<(), Error> {
     let dry = DryRun::of(&cx)?;
     if !cx.p.given("filename") {
-        return Err(Error::plain("must specify --filename to replace"));
+        return Err(Error::plain("must specify one of -f and -k"));
     }
     let mut errors = Vec::new();
     for m in objects::manifests(&cx)? {

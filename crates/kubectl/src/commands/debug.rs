@@ -143,9 +143,8 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             "Pod" => d.copy(&t, &v).await?,
             _ => {
                 return Err(Error::plain(format!(
-                    "\"{}, Kind={}\" not supported by debug",
-                    t.resource.api_version(),
-                    t.resource.kind
+                    "\"{}/{}, Kind={}\" not supported by debug",
+                    t.resource.group, t.resource.version, t.resource.kind
                 )));
             }
         };
@@ -157,6 +156,7 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
                 tty: cx.p.on("tty"),
                 quiet: cx.p.on("quiet"),
                 keys: "ctrl-p,ctrl-q",
+                history: false,
             };
             attach::when_running(&cx, ns, name, &container, o).await?;
         }

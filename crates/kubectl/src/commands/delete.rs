@@ -82,15 +82,16 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     };
     let many = cx.p.on("all") || !cx.p.text("selector").is_empty() || !cx.p.text("field-selector").is_empty();
     if cx.p.args.is_empty() && !cx.p.given("filename") && !cx.p.given("kustomize") {
-        return Err(Error::plain(
-            "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'",
-        ));
+        return Err(objects::nothing_named());
     }
     if cx.p.on("all") && !cx.p.text("selector").is_empty() {
         return Err(Error::plain("setting 'all' parameter but found a non empty selector. "));
     }
     let targets = objects::targets(&cx, &cx.p.args, many).await?;
-    if force && dry == DryRun::No {
+    if many && !cx.p.given("filename") && targets.iter().any(|t| !t.name.is_empty()) {
+        return Err(Error::plain("name cannot be provided when a selector is specified"));
+    }
+    if force {
         eprintln!(
             "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely."
         );

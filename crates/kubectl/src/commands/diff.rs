@@ -93,6 +93,7 @@ async fn work(cx: &Cx) -> Result<(), Error> {
         }
         let t = objects::place(cx, m).await?;
         let (mut from, mut to) = both(cx, &t).await?;
+        from.iter().for_each(objects::warn_if_deleting);
         if !cx.p.on("show-managed-fields") {
             from.iter_mut().for_each(objects::hide_managed);
             objects::hide_managed(&mut to);
@@ -161,6 +162,10 @@ async fn both(cx: &Cx, t: &Target) -> Result<(Option<Value>, Value), Error> {
 /// An object of a file without the annotation, which is no difference of the object's.
 fn without_annotation(v: &Value) -> Value {
     let mut out = v.clone();
+    // Always there, as in what was applied last: otherwise the patch would remove it.
+    if out["metadata"]["annotations"].is_null() {
+        out["metadata"]["annotations"] = serde_json::json!({});
+    }
     if let Some(a) = out.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         a.remove(super::create::LAST_APPLIED);
     }
@@ -209,9 +214,7 @@ async fn external(from: &Path, to: &Path) -> Result<(), Error> {
             Some(n) => format!("exit status {n}"),
             None => "it was killed".into(),
         },
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            format!("exec: {program:?}: executable file not found in $PATH")
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => "executable file not found in $PATH".into(),
         Err(e) => e.to_string(),
     };
     Err(Error::plain(format!("failed to run {program:?}: {why}")))

@@ -128,7 +128,7 @@ fn kept(e: Error, file: Option<&Temp>) -> Error {
 pub async fn run(cx: Cx) -> Result<(), Error> {
     let targets = objects::targets(&cx, &cx.p.args, true).await?;
     if targets.is_empty() {
-        return Err(Error::plain("must specify one of -f and -k"));
+        return Err(objects::nothing_named());
     }
     let sub = cx.p.text("subresource");
     let mut found = Vec::new();

@@ -109,8 +109,13 @@ pub async fn history(cx: Cx) -> Result<(), Error> {
                 errors.push(Error::plain("unable to find the specified revision"));
                 continue;
             };
-            let template = super::describe::template(&r.template);
-            print::line(&format!("{name} with revision #{want}\nPod Template:\n{template}"));
+            let mut template = r.template.clone();
+            let notes = objects::labels(&r.object, "/metadata/annotations");
+            if let Some((_, cause)) = notes.into_iter().find(|(k, _)| k == CAUSE) {
+                template["metadata"]["annotations"][CAUSE] = cause.into();
+            }
+            let template = super::describe::template(&template);
+            print::line(&format!("{name} with revision #{want}\n{template}"));
             continue;
         }
         if all.is_empty() {
@@ -208,6 +213,14 @@ pub async fn undo(cx: Cx) -> Result<(), Error> {
     }
     let to = cx.p.int("to-revision")?;
     for (t, v) in found {
+        if v["metadata"]["annotations"].get(super::create::LAST_APPLIED).is_some() {
+            eprintln!(
+                "Warning: resource {}/{} was previously managed with 'kubectl apply'. Rolling back will not update the {} annotation, which may cause unexpected behavior on future 'kubectl apply' operations. Consider using 'kubectl apply' with your previous configuration file instead.",
+                t.resource.name,
+                t.name,
+                super::create::LAST_APPLIED
+            );
+        }
         if let Err(e) = back(&cx, &t, &v, to, dry).await {
             errors.push(e);
         }

@@ -4,6 +4,7 @@ use crate::cx::Cx;
 use crate::error::Error;
 use crate::flags::{Flag, Form, flag};
 use crate::objects::{self, DryRun};
+use crate::print;
 use serde_json::{Value, json};
 
 super::commands! {
@@ -28,6 +29,7 @@ pub const FLAGS: &[Flag] = &[
     objects::DRY_RUN,
     objects::MANAGED,
     objects::FIELD_MANAGER,
+    flag("list", None, Form::Bool, "false", "List what the objects have"),
     flag("overwrite", None, Form::Bool, "false", "Allow values to be overwritten"),
     flag("all", None, Form::Bool, "false", "Select all resources, in the namespace of the specified types"),
 ];
@@ -43,9 +45,10 @@ async fn change(cx: &Cx, field: &str, one: &str, done: &str) -> Result<(), Error
     let dry = DryRun::of(cx)?;
     let is_pair = |a: &&String| (a.contains('=') && !a.starts_with('=')) || a.ends_with('-');
     let (pairs, names): (Vec<&String>, Vec<&String>) = cx.p.args.iter().partition(is_pair);
-    if pairs.is_empty() {
+    if pairs.is_empty() && !cx.p.on("list") {
         return Err(Error::plain(format!("at least one {one} update is required")));
     }
+    let listing = cx.p.on("list");
     let names: Vec<String> = names.into_iter().cloned().collect();
     let many = cx.p.on("all") || !cx.p.text("selector").is_empty() || !cx.p.text("field-selector").is_empty();
     let targets = objects::targets(cx, &names, many).await?;
@@ -55,7 +58,21 @@ async fn change(cx: &Cx, field: &str, one: &str, done: &str) -> Result<(), Error
         ));
     }
     let (found, mut errors) = objects::fetch(cx, &targets).await;
+    let several = found.len() > 1;
     for (t, v) in found {
+        if listing && pairs.is_empty() {
+            if several {
+                print::line(&format!(
+                    "Listing {field} for {}.{}/{}:",
+                    t.resource.kind,
+                    t.resource.api_version(),
+                    t.name
+                ));
+            }
+            let all = objects::labels(&v, &format!("/metadata/{field}"));
+            all.iter().for_each(|(k, x)| print::line(&format!("{k}={x}")));
+            continue;
+        }
         let now = objects::labels(&v, &format!("/metadata/{field}"));
         let mut p = serde_json::Map::new();
         let mut clash = None;
@@ -79,7 +96,7 @@ async fn change(cx: &Cx, field: &str, one: &str, done: &str) -> Result<(), Error
                 None => {
                     let k = a.trim_end_matches('-');
                     if !now.iter().any(|(o, _)| o == k) && one == "label" {
-                        eprintln!("label {k:?} not found.");
+                        print::line(&format!("label {k:?} not found."));
                     }
                     p.insert(k.to_owned(), Value::Null);
                 }
@@ -103,7 +120,7 @@ async fn change(cx: &Cx, field: &str, one: &str, done: &str) -> Result<(), Error
         };
         let patch = json!({"metadata": {field: p}});
         let r = match dry {
-            DryRun::Client => Ok(v),
+            DryRun::Client => patch::merge_patch(&v, &patch).map_err(|e| Error::plain(e.to_string())),
             _ => objects::patch(cx, &t, "", objects::MERGE, &patch, dry).await,
         };
         match r {

@@ -105,7 +105,12 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             return Err(Error::plain("only one of -c or an inline [CONTAINER] arg is allowed"));
         }
         ([w] | [w, _], _) => {
-            let (t, v) = pods::object(&cx, w).await?;
+            let (t, v) = pods::object(&cx, w).await.map_err(|e| match (&e, cx.namespace()) {
+                (Error::Status(s), Ok(ns)) if e.is_not_found() => {
+                    Error::plain(format!("error from server (NotFound): {} in namespace {ns:?}", s.message))
+                }
+                _ => e,
+            })?;
             let mut all = pods::of(&cx, &t, v, For::Logs).await?;
             if all.len() > 1 && !cx.p.on("all-pods") {
                 eprintln!("Found {} pods, using pod/{}", all.len(), text(&all[0], "/metadata/name"));

@@ -29,6 +29,7 @@ mod get;
 mod help;
 mod history;
 mod label;
+mod last_applied;
 mod logs;
 mod patch;
 mod port_forward;
@@ -109,6 +110,7 @@ const ALL: &[&[Command]] = &[
     get::COMMANDS,
     history::COMMANDS,
     label::COMMANDS,
+    last_applied::COMMANDS,
     logs::COMMANDS,
     patch::COMMANDS,
     port_forward::COMMANDS,
@@ -130,14 +132,32 @@ const ALL: &[&[Command]] = &[
 
 /// Groups that are no commands themselves.
 const GROUPS: &[Command] = &[
-    group("auth", "Inspect authorization"),
-    group("certificate", "Modify certificate resources"),
-    group("config", "Modify kubeconfig files"),
+    group(
+        "auth",
+        "Inspect authorization\n\nAsk whether something is allowed, and who the server takes you for.",
+    ),
+    group(
+        "certificate",
+        "Modify certificate resources\n\nApprove or deny certificate signing requests, so that the cluster signs them or does not.",
+    ),
+    group(
+        "config",
+        "Modify kubeconfig files\n\nThe file is that of --kubeconfig, else those of the list in KUBECONFIG together, else ~/.kube/config. A value is changed\nin the file that has it; something new goes to the first file that exists.",
+    ),
     group("create secret", "Create a secret using a specified subcommand"),
     group("create service", "Create a service using a specified subcommand"),
-    group("rollout", "Manage the rollout of a resource"),
-    group("set", "Set specific features on objects"),
-    group("top", "Display resource (CPU/memory) usage"),
+    group(
+        "rollout",
+        "Manage the rollout of one or many resources\n\nOf deployments, daemon sets and stateful sets: see how far it is, go back, pause, restart.",
+    ),
+    group(
+        "set",
+        "Set specific features on objects\n\nChanges one thing of objects that exist: images, environment, resources, service account, selector, subjects.",
+    ),
+    group(
+        "top",
+        "Display resource (CPU/memory) usage\n\nThe figures are those of the metrics API, which a metrics server in the cluster must serve.",
+    ),
 ];
 
 const fn group(name: &'static str, about: &'static str) -> Command {

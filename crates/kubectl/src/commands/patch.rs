@@ -58,7 +58,14 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     for t in &targets {
         if dry == DryRun::Client {
             let v = cx.get(&t.path("")).await?;
-            objects::report(&cx, t, &v, "patched (dry run)")?;
+            let r = &t.resource;
+            let new = match (kind, schema::facts::type_of(&r.group, &r.version, &r.kind)) {
+                ("application/json-patch+json", _) => patch::json_patch(&v, &p),
+                (objects::STRATEGIC, Some(ty)) => patch::strategic_merge(&v, &p, schema::Node::Type(ty)),
+                _ => patch::merge_patch(&v, &p),
+            };
+            let new = new.map_err(|e| Error::plain(e.to_string()))?;
+            objects::report(&cx, t, &new, if new == v { "patched (no change)" } else { "patched" })?;
             continue;
         }
         let before = cx.get(&t.path(cx.p.text("subresource"))).await.ok();
@@ -68,6 +75,14 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
                 let same = before.is_some_and(|b| text(&b, at) == text(&v, at)) && dry == DryRun::No;
                 let done = if same { "patched (no change)" } else { "patched" };
                 objects::report(&cx, t, &v, &format!("{done}{}", dry.suffix()))?;
+            }
+            Err(Error::Status(s)) if s.reason == "UnsupportedMediaType" => {
+                errors.push(Error::plain(format!(
+                    "{kind} is not supported by {}, Kind={}: {}",
+                    t.resource.api_version(),
+                    t.resource.kind,
+                    s.message
+                )));
             }
             Err(e) => errors.push(e),
         }

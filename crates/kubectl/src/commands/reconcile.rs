@@ -32,32 +32,6 @@ fn list(v: &Value) -> Vec<Value> {
     v.as_array().cloned().unwrap_or_default()
 }
 
-/// A rule as the rules of one verb, group, resource and name each that it means.
-fn parts(rule: &Value) -> Vec<Value> {
-    let mut out = Vec::new();
-    let names = list(&rule["resourceNames"]);
-    for verb in list(&rule["verbs"]) {
-        for g in list(&rule["apiGroups"]) {
-            for r in list(&rule["resources"]) {
-                let one = json!({"verbs": [verb], "apiGroups": [g], "resources": [r]});
-                if names.is_empty() {
-                    out.push(one);
-                    continue;
-                }
-                for n in &names {
-                    let mut one = one.clone();
-                    one["resourceNames"] = json!([n]);
-                    out.push(one);
-                }
-            }
-        }
-        for u in list(&rule["nonResourceURLs"]) {
-            out.push(json!({"verbs": [verb], "nonResourceURLs": [u]}));
-        }
-    }
-    out
-}
-
 /// Whether a rule allows what one of those parts does.
 fn covers(rule: &Value, part: &Value) -> bool {
     let have = |k: &str, v: &Value| rule[k].as_array().is_some_and(|a| a.contains(v));
@@ -87,7 +61,7 @@ fn covers(rule: &Value, part: &Value) -> bool {
 fn lacking(rules: &Value, wanted: &Value) -> Vec<Value> {
     let have = list(rules);
     let all = list(wanted);
-    let all = all.iter().flat_map(parts);
+    let all = all.iter().flat_map(super::describe::rule_parts);
     all.filter(|p| !have.iter().any(|r| covers(r, p))).collect()
 }
 

@@ -212,6 +212,7 @@ async fn session(cx: &Cx, t: &Target, container: &str) -> Result<(), Error> {
         tty: cx.p.on("tty") && remote::is_terminal(),
         quiet: cx.p.on("quiet"),
         keys: cx.p.text("detach-keys"),
+        history: true,
     };
     let limit = Duration::from_millis(cx.p.millis("pod-running-timeout")?.max(1).unsigned_abs());
     attach::started(cx, &t.namespace, &t.name, container, limit).await?;

@@ -161,7 +161,7 @@ fn reference(f: &Value) -> String {
 }
 
 /// What a reference means, where the server can say.
-async fn value(cx: &Cx, t: &Target, v: &Value, f: &Value) -> Result<String, String> {
+async fn value(cx: &Cx, t: &Target, v: &Value, c: &Value, f: &Value) -> Result<String, String> {
     for (kind, list, what) in
         [("configMapKeyRef", "configmaps", "config map"), ("secretKeyRef", "secrets", "secret")]
     {
@@ -188,7 +188,8 @@ async fn value(cx: &Cx, t: &Target, v: &Value, f: &Value) -> Result<String, Stri
             _ => Err(format!("unsupported fieldPath: {path}")),
         };
     }
-    Err("resource fields are known on the node only".into())
+    let r = text(f, "/resourceFieldRef/resource");
+    Ok(super::describe::resource_value(c, r, text(f, "/resourceFieldRef/divisor")))
 }
 
 async fn list(cx: &Cx, t: &Target, v: &Value, c: &Value) -> bool {
@@ -200,7 +201,7 @@ async fn list(cx: &Cx, t: &Target, v: &Value, c: &Value) -> bool {
             print::line(&format!("{name}={}", text(e, "/value")));
             continue;
         }
-        let known = if cx.p.on("resolve") { Some(value(cx, t, v, &e["valueFrom"]).await) } else { None };
+        let known = if cx.p.on("resolve") { Some(value(cx, t, v, c, &e["valueFrom"]).await) } else { None };
         match known {
             Some(Ok(found)) => print::line(&format!("{name}={found}")),
             other => {

@@ -59,6 +59,9 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             "all containers are already specified by *, but saw more than one container_name=container_image pairs",
         ));
     }
+    if names.is_empty() && !cx.p.given("filename") {
+        return Err(objects::nothing_named());
+    }
     Error::many(errors)?;
     let names: Vec<String> = names.into_iter().cloned().collect();
     let failed = "failed to patch image update to pod template:";

@@ -145,8 +145,7 @@ pub async fn selector(cx: Cx) -> Result<(), Error> {
     let names: Vec<String> = names.into_iter().cloned().collect();
     change::each(&cx, &names, "selector updated", "failed to patch selector update:", |t, v| {
         if t.resource.kind != "Service" {
-            let e = Error::plain("setting a selector is only supported for Services");
-            return Err(change::about(t, &e));
+            return Err(vec![Error::plain("setting a selector is only supported for Services")]);
         }
         v["spec"]["selector"] = new.clone();
         if cx.p.given("resource-version") {

@@ -112,7 +112,7 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     if let Some(t) = targets.iter().find(|t| t.resource.name != "nodes") {
         return Err(Error::plain(format!(
             "invalid resource type {}, only node types are supported",
-            t.resource.singular
+            t.resource.name
         )));
     }
     let (found, mut errors) = objects::fetch(&cx, &targets).await;
@@ -127,7 +127,8 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             }
         };
         match r {
-            Ok((v, done)) => objects::report(&cx, &t, &v, &format!("{done}{}", dry.suffix()))?,
+            // As upstream, without a word about --dry-run.
+            Ok((v, done)) => objects::report(&cx, &t, &v, done)?,
             Err(e) => errors.push(e),
         }
     }

@@ -42,7 +42,7 @@ fn parse(s: &str) -> Result<For, Error> {
     match s.to_lowercase().as_str() {
         "delete" => return Ok(For::Delete),
         "create" => return Ok(For::Create),
-        "" => return Err(Error::plain("--for is required, such as --for=condition=Ready")),
+        "" => return Err(Error::plain("unrecognized condition: []")),
         _ => {}
     }
     if let Some(c) = s.strip_prefix("condition=") {

@@ -162,11 +162,14 @@ async fn describe(of: &Of<'_>, o: &mut Out) -> Result<(), Error> {
     }
 }
 
-/// A pod template alone, for the history of a rollout.
+pub use pod::resource_value;
+pub use rbac::{parts as rule_parts, rows as rule_rows};
+
+/// A pod template alone, for the history of a rollout; its tabs stay, as upstream leaves them.
 pub fn template(v: &Value) -> String {
     let mut o = Out::new(0);
     pod::template(v, &mut o);
-    o.finish()
+    o.raw()
 }
 
 impl Of<'_> {

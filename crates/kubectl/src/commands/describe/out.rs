@@ -39,6 +39,10 @@ impl Out {
         self.done.push_str(&align(&self.open, 0, 2));
         self.open.clear();
     }
+    /// As it was written, not aligned.
+    pub fn raw(self) -> String {
+        self.open
+    }
     pub fn finish(mut self) -> String {
         self.flush();
         self.done

@@ -412,7 +412,7 @@ fn field(pod: &Value, path: &str) -> String {
 }
 
 /// What `resourceFieldRef` gives, rounded up to its divisor.
-fn resource_value(c: &Value, r: &str, divisor: &str) -> String {
+pub fn resource_value(c: &Value, r: &str, divisor: &str) -> String {
     let Some((list, name)) = r.split_once('.') else { return String::new() };
     let parse = |s: &str| Quantity::parse(s).unwrap_or_else(|_| Quantity::zero());
     let q = c["resources"][list][name].as_str().map_or_else(Quantity::zero, parse);

@@ -14,7 +14,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::request::{CertReq, ExtensionReq};
 
 /// A rule taken apart: one group, resource, verb and name each.
-fn parts(rule: &Value) -> Vec<Value> {
+pub fn parts(rule: &Value) -> Vec<Value> {
     let l = |k: &str| rule[k].as_array().cloned().unwrap_or_default();
     let (verbs, names) = (l("verbs"), l("resourceNames"));
     let mut out = Vec::new();
@@ -78,7 +78,15 @@ pub async fn role(of: &Of<'_>, o: &mut Out) -> Result<(), Error> {
     l!(o, 0, "PolicyRule:");
     l!(o, 1, "Resources\tNon-Resource URLs\tResource Names\tVerbs");
     l!(o, 1, "---------\t-----------------\t--------------\t-----");
-    for r in compact(&of.v["rules"]) {
+    for row in rows(&of.v["rules"]) {
+        l!(o, 1, "{}", row.join("\t"));
+    }
+    Ok(())
+}
+
+/// Rules as rows: resource, URLs, names, verbs.
+pub fn rows(rules: &Value) -> Vec<[String; 4]> {
+    let row = |r: Value| {
         let (what, sub) = match text(&r, "/resources/0").split_once('/') {
             Some((w, s)) => (w.to_owned(), format!("/{s}")),
             None => (text(&r, "/resources/0").to_owned(), String::new()),
@@ -87,17 +95,10 @@ pub async fn role(of: &Of<'_>, o: &mut Out) -> Result<(), Error> {
             "" => String::new(),
             g => format!(".{g}"),
         };
-        let j = |k: &str| words(&r, &format!("/{k}")).join(" ");
-        l!(
-            o,
-            1,
-            "{what}{group}{sub}\t[{}]\t[{}]\t[{}]",
-            j("nonResourceURLs"),
-            j("resourceNames"),
-            j("verbs")
-        );
-    }
-    Ok(())
+        let j = |k: &str| format!("[{}]", words(&r, &format!("/{k}")).join(" "));
+        [format!("{what}{group}{sub}"), j("nonResourceURLs"), j("resourceNames"), j("verbs")]
+    };
+    compact(rules).into_iter().map(row).collect()
 }
 
 pub async fn binding(of: &Of<'_>, o: &mut Out) -> Result<(), Error> {
