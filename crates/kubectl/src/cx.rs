@@ -65,11 +65,13 @@ impl Cx {
             client_key: t("client-key"),
             tls_server_name: t("tls-server-name"),
             insecure_skip_tls_verify: self.p.on("insecure-skip-tls-verify"),
+            username: t("username"),
+            password: t("password"),
             impersonate: Impersonate {
                 user: t("as"),
                 uid: t("as-uid"),
                 groups: self.p.each("as-group"),
-                extra: Vec::new(),
+                extra: extra(&self.p.each("as-user-extra"))?,
             },
             ..Overrides::default()
         };
@@ -191,7 +193,7 @@ impl Cx {
         })
     }
 
-    async fn whole(&self, res: Response<Body>) -> Result<Bytes, Error> {
+    pub async fn whole(&self, res: Response<Body>) -> Result<Bytes, Error> {
         let body = http_body_util::Limited::new(res.into_body(), MAX_ANSWER);
         let b = body.collect().await.map_err(|e| Error::plain(e.to_string()))?.to_bytes();
         if self.verbosity >= 8 {
@@ -252,6 +254,21 @@ impl Cx {
     }
 }
 
+/// `key=value`, several values of a key together.
+fn extra(all: &[String]) -> Result<Vec<(String, Vec<String>)>, Error> {
+    let mut out: Vec<(String, Vec<String>)> = Vec::new();
+    for e in all {
+        let (k, v) = e.split_once('=').ok_or_else(|| {
+            Error::plain(format!("invalid argument {e:?} for \"--as-user-extra\": key=value"))
+        })?;
+        match out.iter_mut().find(|(o, _)| o == k) {
+            Some((_, l)) => l.push(v.to_owned()),
+            None => out.push((k.to_owned(), vec![v.to_owned()])),
+        }
+    }
+    Ok(out)
+}
+
 /// A configuration without a kubeconfig, with what the command line puts over it.
 fn bare(mut c: Config, o: Overrides) -> Result<Config, Error> {
     for (what, name) in [("context", &o.context), ("cluster", &o.cluster), ("auth info", &o.user)] {
@@ -308,6 +325,8 @@ mod tests {
             certificate_authority: "/ca".into(),
             client_certificate: "/c".into(),
             client_key: "/k".into(),
+            username: t("username"),
+            password: t("password"),
             impersonate: Impersonate { user: "u".into(), groups: vec!["g".into()], ..Impersonate::default() },
             ..Overrides::default()
         };

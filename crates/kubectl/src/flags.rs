@@ -50,6 +50,16 @@ pub const GLOBAL: &[Flag] = &[
     flag("insecure-skip-tls-verify", None, Form::Bool, "false", "Do not check the server's certificate"),
     flag("as", None, Form::Text, "", "Username to impersonate for the operation"),
     flag("as-group", None, Form::Each, "", "Group to impersonate for the operation; may be repeated"),
+    flag(
+        "as-user-extra",
+        None,
+        Form::Each,
+        "",
+        "Extra of the user to impersonate: key=value; may be repeated",
+    ),
+    flag("username", None, Form::Text, "", "Username for basic authentication to the API server"),
+    flag("password", None, Form::Text, "", "Password for basic authentication to the API server"),
+    flag("cache-dir", None, Form::Text, "", "Accepted as upstream does; this kubectl keeps no cache"),
     flag("as-uid", None, Form::Text, "", "UID to impersonate for the operation"),
     flag("request-timeout", None, Form::Text, "0", "How long to wait for one server request; 0: no limit"),
     flag(

@@ -143,6 +143,16 @@ pub fn manifests(cx: &Cx) -> Result<Vec<Manifest>, Error> {
     files::load(&cx.p.list("filename"), cx.p.on("recursive"))
 }
 
+/// Those of the files' objects that the selector of the command line fits.
+pub fn selected(cx: &Cx, mut all: Vec<Manifest>) -> Result<Vec<Manifest>, Error> {
+    let s = cx.p.text("selector");
+    if !s.is_empty() {
+        let s = meta::selector::Selector::parse(s).map_err(Error::plain)?;
+        all.retain(|m| s.matches_object(&m.value));
+    }
+    Ok(all)
+}
+
 pub fn text<'v>(v: &'v Value, pointer: &str) -> &'v str {
     v.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -23,6 +23,7 @@ pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
     objects::KUSTOMIZE,
+    objects::SELECTOR,
     objects::OUTPUT,
     objects::DRY_RUN,
     objects::MANAGED,
@@ -50,7 +51,7 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
         ));
     }
-    let all = objects::manifests(&cx)?;
+    let all = objects::selected(&cx, objects::manifests(&cx)?)?;
     if !cx.p.given("filename") {
         return Err(Error::plain("must specify one of -f and -k"));
     }

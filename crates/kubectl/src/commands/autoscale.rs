@@ -17,10 +17,12 @@ super::commands! {
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::OUTPUT,
     objects::DRY_RUN,
     objects::MANAGED,
     objects::FIELD_MANAGER,
+    create::SAVE,
     flag("min", None, Form::Text, "-1", "The lower limit for the number of pods; default: the server's"),
     flag("max", None, Form::Text, "-1", "The upper limit for the number of pods. Required."),
     flag(

@@ -21,6 +21,7 @@ super::commands! {
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::OUTPUT,
     objects::MANAGED,
     flag("force", None, Form::Bool, "false", "Update the CSR even if it is already approved or denied"),

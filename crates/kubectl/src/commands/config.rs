@@ -84,6 +84,12 @@ pub const USER: &[Flag] = &[
     flag("embed-certs", None, Form::Bool, "false", "Put certificate and key into the file"),
     flag("username", None, Form::Text, "", "Username of this user"),
     flag("password", None, Form::Text, "", "Password of this user"),
+    flag("exec-command", None, Form::Text, "", "The program that gets this user's credentials"),
+    flag("exec-api-version", None, Form::Text, "", "The version of its API: client.authentication.k8s.io/v1"),
+    flag("exec-arg", None, Form::List, "", "Arguments of that program"),
+    flag("exec-env", None, Form::List, "", "Environment of that program: NAME=value; NAME- removes one"),
+    flag("exec-interactive-mode", None, Form::Text, "", "Never, IfAvailable or Always"),
+    flag("exec-provide-cluster-info", None, Form::Bool, "false", "Tell the program of the cluster"),
 ];
 pub const CONTEXT: &[Flag] = &[flag("current", None, Form::Bool, "false", "Modify the current context")];
 
@@ -273,6 +279,13 @@ fn name(cx: &Cx) -> Result<&str, Error> {
     }
 }
 
+fn context_name(cx: &Cx) -> Result<&str, Error> {
+    match cx.p.args.as_slice() {
+        [] => Err(Error::plain("you must specify a non-empty context name or --current")),
+        _ => name(cx),
+    }
+}
+
 pub async fn use_context(cx: Cx) -> Result<(), Error> {
     let n = name(&cx)?;
     if !cx.kubeconfig()?.contexts.iter().any(|c| c.name == n) {
@@ -366,14 +379,64 @@ pub async fn set_credentials(cx: Cx) -> Result<(), Error> {
         if let Some(s) = t("password") {
             (u.password, u.token) = (Some(s), None);
         }
-        Ok(())
+        exec(&cx, &mut u.exec)
     })?;
     print::line(&format!("User {n:?} set."));
     Ok(())
 }
 
+/// The program that gets credentials, as `--exec-*` have it.
+fn exec(cx: &Cx, e: &mut Option<client::config::exec::ExecConfig>) -> Result<(), Error> {
+    let given = [
+        "exec-command",
+        "exec-api-version",
+        "exec-arg",
+        "exec-env",
+        "exec-interactive-mode",
+        "exec-provide-cluster-info",
+    ];
+    if !given.iter().any(|f| cx.p.given(f)) {
+        return Ok(());
+    }
+    let e = e.get_or_insert_default();
+    let t = |f: &str| cx.p.given(f).then(|| cx.p.text(f).to_owned());
+    if let Some(c) = t("exec-command") {
+        e.command = c;
+    }
+    if let Some(v) = t("exec-api-version") {
+        e.api_version = v;
+    }
+    if cx.p.given("exec-arg") {
+        e.args = Some(cx.p.list("exec-arg"));
+    }
+    for p in cx.p.list("exec-env") {
+        let all = e.env.get_or_insert_default();
+        // NAME- removes one.
+        let (k, v) = match p.split_once('=') {
+            Some((k, v)) => (k.to_owned(), Some(v.to_owned())),
+            None => (p.trim_end_matches('-').to_owned(), None),
+        };
+        all.retain(|x| x.name != k);
+        if let Some(value) = v {
+            all.push(client::config::exec::EnvVar { name: k, value });
+        }
+    }
+    if let Some(m) = t("exec-interactive-mode") {
+        if !matches!(m.as_str(), "Never" | "IfAvailable" | "Always") {
+            return Err(Error::plain(format!(
+                "invalid interactive mode type: {m}. Must be one of: Never, IfAvailable, Always"
+            )));
+        }
+        e.interactive_mode = Some(m);
+    }
+    if cx.p.given("exec-provide-cluster-info") {
+        e.provide_cluster_info = Some(cx.p.on("exec-provide-cluster-info"));
+    }
+    Ok(())
+}
+
 pub async fn set_context(cx: Cx) -> Result<(), Error> {
-    let n = if cx.p.on("current") { cx.kubeconfig()?.current_context } else { name(&cx)?.to_owned() };
+    let n = if cx.p.on("current") { cx.kubeconfig()?.current_context } else { context_name(&cx)?.to_owned() };
     if n.is_empty() {
         return Err(Error::plain("no current context is set"));
     }

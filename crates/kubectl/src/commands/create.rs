@@ -36,10 +36,6 @@ super::commands! {
         "Create a deployment with the specified name"
         "kubectl create deployment web --image=nginx --replicas=3"
         DEPLOY, deployment;
-    "replace" "-f FILENAME"
-        "Replace a resource by file name or stdin"
-        "kubectl replace -f pod.yaml"
-        REPLACE, replace;
 }
 
 pub const VALIDATE: Flag = flag(
@@ -67,17 +63,8 @@ pub const FLAGS: &[Flag] = &[
     objects::FIELD_MANAGER,
     VALIDATE,
     SAVE,
-];
-pub const REPLACE: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
+    objects::SELECTOR,
+    super::replace::RAW,
 ];
 pub const MAKE: &[Flag] =
     &[objects::OUTPUT, objects::DRY_RUN, objects::MANAGED, objects::FIELD_MANAGER, VALIDATE, SAVE];
@@ -173,13 +160,16 @@ async fn one(cx: &Cx, m: Manifest, dry: DryRun) -> Result<(), Error> {
 }
 
 pub async fn run(cx: Cx) -> Result<(), Error> {
+    if cx.p.given("raw") {
+        return super::replace::raw(&cx, Method::POST).await;
+    }
     let dry = DryRun::of(&cx)?;
     if let Some(a) = cx.p.args.first() {
         return Err(Error::plain(format!(
             "Unexpected args: [{a}]\nSee 'kubectl create -h' for help and examples"
         )));
     }
-    let all = objects::manifests(&cx)?;
+    let all = objects::selected(&cx, objects::manifests(&cx)?)?;
     if !cx.p.given("filename") {
         return Err(Error::plain("must specify one of -f and -k"));
     }
@@ -267,6 +257,7 @@ pub async fn send(cx: &Cx, v: Value, done: &str) -> Result<(), Error> {
     let dry = DryRun::of(cx)?;
     let t = objects::place(cx, Manifest { source: String::new(), value: v }).await?;
     let v = t.manifest.as_ref().map(|m| m.value.clone()).unwrap_or_default();
+    let v = if cx.p.on("save-config") { with_last_applied(&v) } else { v };
     let manager = format!("kubectl-{}", cx.path);
     let made = match dry {
         DryRun::Client => unplaced(cx, v),
@@ -417,35 +408,4 @@ pub async fn deployment(cx: Cx) -> Result<(), Error> {
             json!([{"containerPort": cx.p.int("port")?}]);
     }
     make(&cx, v).await
-}
-
-pub async fn replace(cx: Cx) -> Result<(), Error> {
-    let dry = DryRun::of(&cx)?;
-    if !cx.p.given("filename") {
-        return Err(Error::plain("must specify one of -f and -k"));
-    }
-    let mut errors = Vec::new();
-    for m in objects::manifests(&cx)? {
-        let source = m.source.clone();
-        let t = objects::place(&cx, m).await?;
-        let v = t.manifest.as_ref().map(|m| m.value.clone()).unwrap_or_default();
-        let v = if cx.p.on("save-config") { with_last_applied(&v) } else { v };
-        let manager = match cx.p.text("field-manager") {
-            "" => "kubectl-replace",
-            m => m,
-        };
-        let path = with_query(
-            t.resource.object(&t.namespace, text(&v, "/metadata/name"), ""),
-            &[("fieldManager", manager), ("fieldValidation", validation(&cx)?), dry.query()],
-        );
-        let r = match dry {
-            DryRun::Client => Ok(v),
-            _ => cx.json(Method::PUT, &path, "application/json", Some(&v)).await,
-        };
-        match r {
-            Ok(v) => objects::report(&cx, &t, &v, &format!("replaced{}", dry.suffix()))?,
-            Err(e) => errors.push(e.when("replacing", &source)),
-        }
-    }
-    Error::many(errors)
 }

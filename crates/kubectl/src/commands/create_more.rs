@@ -89,6 +89,15 @@ with!(JOB: flag("image", None, Form::Text, "", "The image to run"), flag("from",
 
 pub const TOKEN: &[Flag] = &[
     flag("audience", None, Form::Each, "", "An audience of the token; default: the API server's"),
+    flag(
+        "bound-object-kind",
+        None,
+        Form::Text,
+        "",
+        "Bind the token to an object of this kind: Pod, Secret or Node",
+    ),
+    flag("bound-object-name", None, Form::Text, "", "The name of that object"),
+    flag("bound-object-uid", None, Form::Text, "", "Its uid; default: the object's that has the name now"),
     flag("duration", None, Form::Text, "0s", "How long the token is valid; default: the server's choice"),
 ];
 
@@ -100,6 +109,33 @@ pub async fn token(cx: Cx) -> Result<(), Error> {
         spec["expirationSeconds"] = (ms / 1000).into();
     } else if ms < 0 {
         return Err(Error::plain("--duration must be greater than or equal to 0"));
+    }
+    let (kind, bound, uid) =
+        (cx.p.text("bound-object-kind"), cx.p.text("bound-object-name"), cx.p.text("bound-object-uid"));
+    match (kind, bound) {
+        ("", "") if uid.is_empty() => {}
+        ("", "") => {
+            return Err(Error::plain(
+                "--bound-object-uid can only be set if --bound-object-kind is provided",
+            ));
+        }
+        ("", _) => {
+            return Err(Error::plain(
+                "--bound-object-name can only be set if --bound-object-kind is provided",
+            ));
+        }
+        ("Pod" | "Secret" | "Node", "") => {
+            return Err(Error::plain("--bound-object-name is required if --bound-object-kind is provided"));
+        }
+        ("Pod" | "Secret" | "Node", _) => {
+            spec["boundObjectRef"] = json!({"kind": kind, "apiVersion": "v1", "name": bound});
+            if !uid.is_empty() {
+                spec["boundObjectRef"]["uid"] = uid.into();
+            }
+        }
+        _ => {
+            return Err(Error::plain("supported --bound-object-kind values are Node, Pod, Secret"));
+        }
     }
     let v = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
     let path = client::url::object("", "v1", "serviceaccounts", Some(&cx.namespace()?), n, "token");

@@ -26,6 +26,8 @@ pub const FLAGS: &[Flag] = &[
     objects::OUTPUT,
     objects::ALL_NAMESPACES,
     objects::DRY_RUN,
+    super::replace::RAW,
+    flag("interactive", Some('i'), Form::Bool, "false", "Ask before deleting"),
     flag("all", None, Form::Bool, "false", "Delete all resources, in the namespace of the specified types"),
     flag("force", None, Form::Bool, "false", "Remove from the API at once, without waiting for the kubelet"),
     flag("grace-period", None, Form::Text, "-1", "Seconds given to the resource to end; -1: its own"),
@@ -48,7 +50,24 @@ pub const FLAGS: &[Flag] = &[
     flag("timeout", None, Form::Text, "0s", "How long to wait; 0: as long as it takes"),
 ];
 
+/// How dependents go, by `--cascade`.
+pub fn cascade(cx: &Cx) -> Result<&'static str, Error> {
+    Ok(match cx.p.text("cascade") {
+        "background" | "true" => "Background",
+        "orphan" | "false" => "Orphan",
+        "foreground" => "Foreground",
+        v => {
+            return Err(Error::plain(format!(
+                "invalid cascade value ({v}). Must be \"background\", \"foreground\", or \"orphan\""
+            )));
+        }
+    })
+}
+
 pub async fn run(cx: Cx) -> Result<(), Error> {
+    if cx.p.given("raw") {
+        return super::replace::raw(&cx, Method::DELETE).await;
+    }
     let dry = DryRun::of(&cx)?;
     match cx.p.text("output") {
         "" | "name" => {}
@@ -70,16 +89,7 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     } else if force {
         grace = 0;
     }
-    let cascade = match cx.p.text("cascade") {
-        "background" | "true" => "Background",
-        "orphan" | "false" => "Orphan",
-        "foreground" => "Foreground",
-        v => {
-            return Err(Error::plain(format!(
-                "invalid cascade value ({v}). Must be \"background\", \"foreground\", or \"orphan\""
-            )));
-        }
-    };
+    let cascade = cascade(&cx)?;
     let many = cx.p.on("all") || !cx.p.text("selector").is_empty() || !cx.p.text("field-selector").is_empty();
     if cx.p.args.is_empty() && !cx.p.given("filename") && !cx.p.given("kustomize") {
         return Err(objects::nothing_named());
@@ -106,6 +116,17 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             }
         } else {
             all.push(t);
+        }
+    }
+    if cx.p.on("interactive") && dry == DryRun::No {
+        print::line(&format!("You are about to delete the following {} resource(s):", all.len()));
+        all.iter().for_each(|t| print::line(&t.said()));
+        print::out("Do you want to continue? (y/N): ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if !answer.trim().eq_ignore_ascii_case("y") {
+            print::line("deletion is cancelled");
+            return Ok(());
         }
     }
     if cx.p.given("namespace") && all.iter().any(|t| !t.resource.namespaced) {
@@ -142,7 +163,7 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
     Error::many(errors)
 }
 
-fn said(cx: &Cx, t: &Target, force: bool, dry: DryRun) {
+pub fn said(cx: &Cx, t: &Target, force: bool, dry: DryRun) {
     if cx.p.text("output") == "name" {
         return print::line(&t.said());
     }

@@ -17,10 +17,14 @@ super::commands! {
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::OUTPUT,
     objects::DRY_RUN,
     objects::MANAGED,
     objects::FIELD_MANAGER,
+    create::SAVE,
+    flag("overrides", None, Form::Text, "", "JSON to lay over the service; it must name its apiVersion"),
+    flag("load-balancer-ip", None, Form::Text, "", "The address to ask the load balancer for"),
     flag("port", None, Form::Text, "", "The port that the service serves on; default: the object's own"),
     flag("target-port", None, Form::Text, "", "Name or number of the container's port"),
     flag("protocol", None, Form::Text, "", "The network protocol; default: TCP"),
@@ -146,6 +150,9 @@ pub fn service(cx: &Cx, kind: &str, v: &Value) -> Result<Value, Error> {
             s["spec"][key] = cx.p.text(flag).into();
         }
     }
+    if !cx.p.text("load-balancer-ip").is_empty() && cx.p.text("type") == "LoadBalancer" {
+        s["spec"]["loadBalancerIP"] = cx.p.text("load-balancer-ip").into();
+    }
     if !cx.p.text("external-ip").is_empty() {
         s["spec"]["externalIPs"] = json!([cx.p.text("external-ip")]);
     }
@@ -161,6 +168,11 @@ pub async fn run(cx: Cx) -> Result<(), Error> {
             Ok(mut s) => {
                 if !t.namespace.is_empty() {
                     s["metadata"]["namespace"] = t.namespace.clone().into();
+                }
+                if !cx.p.text("overrides").is_empty() {
+                    let o = schema::yaml::parse(cx.p.text("overrides").as_bytes())
+                        .map_err(|e| Error::plain(format!("couldn't parse the overrides: {e}")))?;
+                    s = patch::merge_patch(&s, &o).map_err(|e| Error::plain(e.to_string()))?;
                 }
                 create::send(&cx, s, "exposed").await?;
             }

@@ -155,7 +155,6 @@ struct Block {
 async fn tables(cx: &Cx, targets: &[Target]) -> Result<(), Error> {
     let mut errors = Vec::new();
     let mut blocks: Vec<Block> = Vec::new();
-    let several = targets.windows(2).any(|w| w[0].resource != w[1].resource);
     let include = if cx.p.given("sort-by") { "Object" } else { "" };
     for t in targets {
         let mut next = String::new();
@@ -179,12 +178,18 @@ async fn tables(cx: &Cx, targets: &[Target]) -> Result<(), Error> {
                 }
             };
             next = text(&v, "/metadata/continue").to_owned();
-            let prefix = if several || cx.p.on("show-kind") { t.resource.said("") } else { String::new() };
+            let v = if text(&v, "/kind") == "Table" { v } else { as_table(v, cx.rt.clock.unix_seconds()) };
+            let prefix = t.resource.said("");
             add(&mut blocks, v, prefix, t.resource.namespaced);
             if next.is_empty() {
                 break;
             }
         }
+    }
+    // Names have their kind before them where there is more than one kind.
+    let several = blocks.windows(2).any(|w| w[0].prefix != w[1].prefix);
+    if !several && !cx.p.on("show-kind") {
+        blocks.iter_mut().for_each(|b| b.prefix.clear());
     }
     let mut first = true;
     let mut any = false;
@@ -212,6 +217,14 @@ async fn tables(cx: &Cx, targets: &[Target]) -> Result<(), Error> {
         }
     }
     Error::many(errors)
+}
+
+/// An object that the server makes no table of, as the table that upstream makes of it.
+fn as_table(v: Value, now: i64) -> Value {
+    let born = meta::time::Timestamp::parse(text(&v, "/metadata/creationTimestamp"));
+    let age = born.map_or("<unknown>".into(), |t| meta::time::human_duration(now - t.seconds));
+    json!({"columnDefinitions": [{"name": "Name"}, {"name": "Age"}],
+        "rows": [{"cells": [v["metadata"]["name"], age], "object": v}]})
 }
 
 fn add(blocks: &mut Vec<Block>, mut v: Value, prefix: String, namespaced: bool) {

@@ -23,12 +23,14 @@ super::commands! {
 pub const HISTORY: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::SELECTOR,
     flag("revision", None, Form::Text, "0", "Show this revision's pod template"),
 ];
 pub const UNDO: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::SELECTOR,
     objects::OUTPUT,
     objects::DRY_RUN,

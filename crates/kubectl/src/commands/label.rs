@@ -29,6 +29,7 @@ pub const FLAGS: &[Flag] = &[
     objects::DRY_RUN,
     objects::MANAGED,
     objects::FIELD_MANAGER,
+    flag("resource-version", None, Form::Text, "", "Only if the object is still of this version"),
     flag("list", None, Form::Bool, "false", "List what the objects have"),
     flag("overwrite", None, Form::Bool, "false", "Allow values to be overwritten"),
     flag("all", None, Form::Bool, "false", "Select all resources, in the namespace of the specified types"),
@@ -118,7 +119,10 @@ async fn change(cx: &Cx, field: &str, one: &str, done: &str) -> Result<(), Error
                 _ => "labeled",
             }
         };
-        let patch = json!({"metadata": {field: p}});
+        let mut patch = json!({"metadata": {field: p}});
+        if cx.p.given("resource-version") {
+            patch["metadata"]["resourceVersion"] = cx.p.text("resource-version").into();
+        }
         let r = match dry {
             DryRun::Client => patch::merge_patch(&v, &patch).map_err(|e| Error::plain(e.to_string())),
             _ => objects::patch(cx, &t, "", objects::MERGE, &patch, dry).await,

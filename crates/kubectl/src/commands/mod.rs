@@ -36,6 +36,7 @@ mod port_forward;
 mod proxy;
 mod reconcile;
 mod refused;
+mod replace;
 mod rollout;
 mod run;
 mod scale;
@@ -117,6 +118,7 @@ const ALL: &[&[Command]] = &[
     proxy::COMMANDS,
     reconcile::COMMANDS,
     refused::COMMANDS,
+    replace::COMMANDS,
     rollout::COMMANDS,
     run::COMMANDS,
     scale::COMMANDS,

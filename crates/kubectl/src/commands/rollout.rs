@@ -44,6 +44,7 @@ pub const STATUS: &[Flag] = &[
     objects::SELECTOR,
     flag("watch", Some('w'), Form::Bool, "true", "Watch the status of the rollout until it's done"),
     flag("timeout", None, Form::Text, "0s", "How long to wait; 0: as long as it takes"),
+    flag("revision", None, Form::Text, "0", "Only if the rollout is still this revision; 0: whichever it is"),
 ];
 
 async fn change(cx: &Cx, done: &str, p: Value, only: &[&str]) -> Result<(), Error> {
@@ -95,13 +96,20 @@ pub async fn resume(cx: Cx) -> Result<(), Error> {
 }
 
 /// What to say of an object, and whether its rollout is done (kubectl `pkg/polymorphichelpers/rollout_status.go`).
-pub fn progress(kind: &str, v: &Value) -> Result<(String, bool), Error> {
+pub fn progress(kind: &str, v: &Value, revision: i64) -> Result<(String, bool), Error> {
     let n = |p: &str| v.pointer(p).and_then(Value::as_i64).unwrap_or(0);
     let name = text(v, "/metadata/name");
     let seen = n("/metadata/generation") <= n("/status/observedGeneration");
     let want = v.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
     match kind {
         "Deployment" => {
+            let now =
+                v["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str().unwrap_or("0");
+            if revision > 0 && now != revision.to_string() {
+                return Err(Error::plain(format!(
+                    "desired revision ({revision}) is different from the running revision ({now})"
+                )));
+            }
             if !seen {
                 return Ok(("Waiting for deployment spec update to be observed...\n".into(), false));
             }
@@ -197,10 +205,14 @@ pub async fn status(cx: Cx) -> Result<(), Error> {
     let (found, errors) = objects::fetch(&cx, &targets).await;
     Error::many(errors)?;
     let limit = cx.p.millis("timeout")?;
+    let revision = cx.p.int("revision")?;
+    if revision < 0 {
+        return Err(Error::plain(format!("revision must be a positive integer: {revision}")));
+    }
     let work = async {
         for (t, mut v) in found {
             loop {
-                let (said, done) = progress(&t.resource.kind, &v)?;
+                let (said, done) = progress(&t.resource.kind, &v, revision)?;
                 print::out(&said);
                 if done || !cx.p.on("watch") {
                     break;

@@ -26,6 +26,7 @@ super::commands! {
 pub const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::SELECTOR,
     objects::OUTPUT,
     objects::DRY_RUN,

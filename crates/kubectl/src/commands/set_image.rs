@@ -17,6 +17,7 @@ super::commands! {
 const FLAGS: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::SELECTOR,
     objects::OUTPUT,
     objects::DRY_RUN,

@@ -30,6 +30,7 @@ super::commands! {
 const RESOURCES: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::SELECTOR,
     objects::OUTPUT,
     objects::DRY_RUN,
@@ -44,6 +45,7 @@ const RESOURCES: &[Flag] = &[
 const ACCOUNT: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::OUTPUT,
     objects::DRY_RUN,
     objects::MANAGED,
@@ -54,6 +56,7 @@ const ACCOUNT: &[Flag] = &[
 const SELECTOR: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::OUTPUT,
     objects::DRY_RUN,
     objects::MANAGED,
@@ -65,6 +68,7 @@ const SELECTOR: &[Flag] = &[
 const SUBJECT: &[Flag] = &[
     objects::FILENAME,
     objects::RECURSIVE,
+    objects::KUSTOMIZE,
     objects::SELECTOR,
     objects::OUTPUT,
     objects::DRY_RUN,
