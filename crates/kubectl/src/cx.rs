@@ -73,7 +73,6 @@ impl Cx {
                 groups: self.p.each("as-group"),
                 extra: extra(&self.p.each("as-user-extra"))?,
             },
-            ..Overrides::default()
         };
         let k = self.kubeconfig()?;
         let nothing =
@@ -325,8 +324,6 @@ mod tests {
             certificate_authority: "/ca".into(),
             client_certificate: "/c".into(),
             client_key: "/k".into(),
-            username: t("username"),
-            password: t("password"),
             impersonate: Impersonate { user: "u".into(), groups: vec!["g".into()], ..Impersonate::default() },
             ..Overrides::default()
         };

@@ -322,14 +322,14 @@ fn amounts(v: &Value) -> Amounts {
 }
 fn add(to: &mut Amounts, more: &Amounts) {
     for (k, q) in more {
-        let sum = to.get(k).map_or_else(|| q.clone(), |have| have.plus(q));
+        let sum = to.get(k).map_or(*q, |have| have.plus(q));
         to.insert(k.clone(), sum);
     }
 }
 fn most(to: &mut Amounts, other: &Amounts) {
     for (k, q) in other {
         if to.get(k).is_none_or(|have| have < q) {
-            to.insert(k.clone(), q.clone());
+            to.insert(k.clone(), *q);
         }
     }
 }
