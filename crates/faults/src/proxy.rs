@@ -95,7 +95,7 @@ impl pb::kv_server::Kv for Service {
         let mut name = ask.key.to_vec();
         name.extend_from_slice(&ask.range_end);
         name.extend_from_slice(&ask.revision.to_le_bytes());
-        if self.turn(Break::StaleRead, 20)
+        if self.turn(Break::StaleRead, 7)
             && let Some(old) = lock(&self.0.old).get(&name)
         {
             return Ok(Response::new(old.clone()));

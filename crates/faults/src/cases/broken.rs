@@ -8,7 +8,10 @@ use crate::model::Kind;
 use crate::proxy::{Break, Proxy};
 use crate::run::Run;
 use crate::subject::Who;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Enough that each break has its turn some times.
+const OPS: usize = 300;
 
 /// What is broken, and what must be found of it: one of these.
 const BREAKS: &[(Break, &[Kind])] = &[
@@ -65,7 +68,10 @@ async fn through(bed: &Bed, what: Break, report: &mut Report) -> Result<Vec<Kind
     let mut run = Run::through(subject, recorder, proxy.port, bed.seed).await?;
     let from = run.ops();
     let load = run.load()?;
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    let begun = Instant::now();
+    while run.ops() < from + OPS && begun.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     load.stop().await;
     let (median, _) = run.reads_since(from);
     // What is asked of ours is asked of both here: the proxy is what is slow.
