@@ -36,7 +36,7 @@ pub fn bytes_of(id: u64) -> Bytes {
     text.into()
 }
 
-fn value_of(b: &[u8]) -> Value {
+pub fn value_of(b: &[u8]) -> Value {
     let id =
         b.get(..16).and_then(|t| std::str::from_utf8(t).ok()).and_then(|t| u64::from_str_radix(t, 16).ok());
     match id {
@@ -52,7 +52,7 @@ pub fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Where everything that clients see is written down.
 pub struct Recorder {
     begun: Instant,
-    next: AtomicU64,
+    pub next: AtomicU64,
     pub ops: Mutex<Vec<Op>>,
     pub leases: Mutex<BTreeMap<i64, Lease>>,
     /// Milliseconds that a client waits for an answer.

@@ -84,6 +84,8 @@ pub struct Change {
 pub enum Outcome {
     /// The write is that revision.
     Done(Rev),
+    /// It was done; at which revision was not told.
+    DoneSome,
     /// There was nothing to delete at that revision.
     Nothing(Rev),
     /// The comparison was false at that revision: this is the key.
@@ -154,7 +156,8 @@ pub struct History {
     pub streams: Vec<Stream>,
     pub leases: Vec<Lease>,
     pub log: Log,
-    /// Every revision changes a key that the log shows. Not so where others write, too.
+    /// Every revision changes a key that the log shows, and keys come with their counters. Not so through the
+    /// Kubernetes API, where others write, too.
     pub dense: bool,
     /// When the subject last started, and when the keys of the log were read.
     pub up_since: Nanos,

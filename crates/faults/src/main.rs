@@ -6,6 +6,7 @@
 //!   faults etcd ARGS...      our store served by this program, for `--keelson` to name it itself
 #![allow(clippy::disallowed_methods, reason = "a tool of its own: no runtime to spawn on, no clock to share")]
 
+mod api;
 mod cases;
 mod client;
 mod history;

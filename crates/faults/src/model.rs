@@ -144,7 +144,7 @@ impl Known {
 fn told(o: &Op) -> Option<Rev> {
     match &o.outcome {
         Outcome::Done(r) | Outcome::Nothing(r) | Outcome::Conflict(r, _) | Outcome::Found(r, _) => Some(*r),
-        Outcome::Refused(_) | Outcome::Unknown(_) => None,
+        Outcome::DoneSome | Outcome::Refused(_) | Outcome::Unknown(_) => None,
     }
 }
 
@@ -205,6 +205,14 @@ fn write(o: &Op, past: &Past<'_>, known: &Known, out: &mut Vec<Violation>) {
                 }
             }
         }
+        Outcome::DoneSome => {
+            for c in changes.iter().filter(|c| !c.puts) {
+                if !past.revisions_of(&c.key).any(|(r, kv)| kv.is_none() && can_delete(o, &c.key, r, past)) {
+                    let what = format!("the delete of {} by operation {:x}, acknowledged", c.key, o.id);
+                    bad(out, Kind::LostWrite, what);
+                }
+            }
+        }
         Outcome::Nothing(r) => {
             let there = changes.iter().find_map(|c| past.at(&c.key, *r));
             if let Some(kv) = there {
@@ -228,6 +236,13 @@ fn write(o: &Op, past: &Past<'_>, known: &Known, out: &mut Vec<Violation>) {
         }
         Outcome::Found(..) | Outcome::Refused(_) | Outcome::Unknown(_) => {}
     }
+}
+
+/// Whether the delete of a key at a revision can be this operation's, which was not told its revision.
+fn can_delete(o: &Op, key: &str, revision: Rev, past: &Past<'_>) -> bool {
+    let Call::Write { expected, .. } = &o.call else { return false };
+    let was = past.at(key, revision - 1).map_or(0, |k| k.modified);
+    expected.as_ref().is_none_or(|(k, want)| **k == *key && *want == was)
 }
 
 fn stale(o: &Op, revision: Rev, floor: Rev, out: &mut Vec<Violation>) {
@@ -274,6 +289,7 @@ fn written(h: &History, past: &Past<'_>, known: &Known, out: &mut Vec<Violation>
             let of = deletes.get(&**key).map(Vec::as_slice).unwrap_or_default();
             let by = of.iter().any(|o| match o.outcome {
                 Outcome::Done(at) => at == r,
+                Outcome::DoneSome => can_delete(o, key, r, past) && known.before(o.start) < r,
                 Outcome::Unknown(_) => known.before(o.start) < r,
                 _ => false,
             });

@@ -157,6 +157,54 @@ pub async fn ensure(p: &Paths, pause_image: &str) -> Result<(), String> {
     ))
 }
 
+/// Waits until a process is gone; an error when there is no such containerd now.
+async fn ended(pid_file: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(pid_file).map_err(|e| format!("{}: {e}", pid_file.display()))?;
+    let pid: i32 = text.trim().parse().map_err(|_| format!("{} holds no number", pid_file.display()))?;
+    let process = rustix::process::Pid::from_raw(pid).ok_or("0 is no process")?;
+    let watched = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::NONBLOCK);
+    let watched = watched.map_err(|e| format!("process {pid}: {e}"))?;
+    // Its number may be another's by now: looked at once the process cannot change any more.
+    let cmd = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    if !String::from_utf8_lossy(&cmd).contains("containerd") {
+        return Err(format!("process {pid} is no containerd"));
+    }
+    let watched = tokio::io::unix::AsyncFd::with_interest(watched, tokio::io::Interest::READABLE);
+    let gone =
+        async { watched.map_err(|e| e.to_string())?.readable().await.map(drop).map_err(|e| e.to_string()) };
+    gone.await
+}
+
+/// Starts the runtime again whenever it ends: nobody else would, and containers live on without it, but none begins or
+/// ends. Runs until it is dropped.
+pub async fn keep(p: Paths, pause_image: String) {
+    const FIRST: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(30);
+    /// Who lived so long is not one who ends at once.
+    const STEADY: Duration = Duration::from_secs(60);
+    let pid_file = p.dir.join("containerd.pid");
+    let mut wait = FIRST;
+    loop {
+        let begun = tokio::time::Instant::now();
+        match ended(&pid_file).await {
+            Ok(()) => {
+                tracing::warn!(log = %p.dir.join("containerd.log").display(), "containerd ended: starting it again")
+            }
+            Err(e) => tracing::debug!("containerd is not to be seen: {e}"),
+        }
+        if begun.elapsed() > STEADY {
+            wait = FIRST;
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST);
+        if tokio::net::UnixStream::connect(&p.socket).await.is_err()
+            && let Err(e) = ensure(&p, &pause_image).await
+        {
+            tracing::warn!("{e}");
+        }
+    }
+}
+
 /// Whether somebody else's runtime answers; within ten seconds, since both may just be starting.
 pub async fn check(endpoint: &str) -> Result<(), String> {
     use cri::Runtime as _;
@@ -293,4 +341,32 @@ async fn ctr(p: &Paths, args: &[&str]) -> Result<String, String> {
         return Err(String::from_utf8_lossy(&out.stderr).trim().to_owned());
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_containerd_is_seen() {
+        let dir = std::env::temp_dir().join(format!("keelson-ended-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("containerd.pid");
+        assert!(ended(&file).await.is_err(), "no file");
+        let program = |name: &str| {
+            let mut c = Command::new("sleep").arg0(name).arg("1000").spawn().unwrap();
+            std::fs::write(&file, c.id().to_string()).unwrap();
+            move || (c.kill().unwrap(), c.wait().unwrap())
+        };
+        let mut end = program("other");
+        assert!(ended(&file).await.unwrap_err().contains("is no containerd"));
+        end();
+        let mut end = program("containerd");
+        let mut waiting = std::pin::pin!(ended(&file));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        end();
+        assert_eq!(waiting.await, Ok(()));
+        assert!(ended(&file).await.is_err(), "gone");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }

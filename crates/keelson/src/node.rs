@@ -65,6 +65,8 @@ pub async fn start(h: Host<'_>, rt: &Runtime, notify: &Notify) -> Result<(), Str
         if own_runtime {
             notify.status("starting the container runtime");
             containerd::ensure(&paths, &c.pod_infra_container_image).await?;
+            let kept = containerd::keep(paths.clone(), c.pod_infra_container_image.clone());
+            rt.spawn_until_stop("container runtime", kept);
             notify.status("importing images");
             let (n, names) = containerd::import_images(&paths, &c.data_dir.join("images")).await?;
             tracing::info!(archives = n, "images imported");

@@ -101,13 +101,16 @@ fn server_killed(c: &Cluster, r: &mut Rng, quick: bool, notes: &mut Vec<String>)
             roll(c, version)?;
         }
         std::thread::sleep(Duration::from_millis(r.below(2500)));
+        let ready: Vec<Pod> = c.pods()?.into_iter().filter(|p| p.ready).collect();
         c.kill_server(Duration::from_millis(r.below(1500)))?;
         let s = calm(c, replicas, version, 120)?;
         notes.push(format!("{replicas} replicas of version {version} {s:.1} s after the server was back"));
         untouched(&db, c)?;
-        if let Some(p) = c.of("web")?.iter().find(|p| p.restarts > 0) {
-            return Err(format!("a container was restarted: {p:?}"));
-        }
+        // What ran and was to stay never noticed. (A container that was made and not begun is made anew, as upstream's
+        // kubelet does, and counts as a restart.)
+        let now = c.pods()?;
+        let stayed: Vec<Pod> = ready.into_iter().filter(|b| now.iter().any(|p| p.uid == b.uid)).collect();
+        untouched(&stayed, c)?;
         c.single()?;
     }
     Ok(rounds)

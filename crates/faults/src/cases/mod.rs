@@ -1,5 +1,6 @@
 //! The cases, one file each, in the order they run.
 
+mod api;
 mod broken;
 mod clock;
 mod full;
@@ -29,6 +30,9 @@ pub const CASES: &[(&str, &str, Case)] = &[
     ("slow", "each fsync takes 200 to 2000 ms", |b| Box::pin(slow::run(b))),
     ("clock", "the wall clock jumps an hour forth and back, while leases run", |b| Box::pin(clock::run(b))),
     ("pause", "the process stands still for a while, over and over", |b| Box::pin(pause::run(b))),
+    ("api", "kill -9 of a control plane under clients of the Kubernetes API (ours alone)", |b| {
+        Box::pin(api::run(b))
+    }),
     ("broken", "a store made wrong on purpose: each fault of it is found", |b| Box::pin(broken::run(b))),
 ];
 

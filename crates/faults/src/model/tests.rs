@@ -203,6 +203,23 @@ fn each_fault_is_found() {
     }
 }
 
+/// As through the Kubernetes API: a delete is not told its revision.
+#[test]
+fn a_delete_without_a_revision_must_be_there_too() {
+    let with = |want: Rev, spoil: fn(&mut History)| {
+        let mut h = good();
+        h.ops[7].outcome = Outcome::DoneSome;
+        if let Call::Write { expected, .. } = &mut h.ops[7].call {
+            *expected = Some(("/k/a".into(), want));
+        }
+        spoil(&mut h);
+        kinds(&h)
+    };
+    assert_eq!(with(3, |_| ()), []);
+    assert!(with(2, |_| ()).contains(&Kind::LostWrite));
+    assert!(with(3, |h| drop(h.log.events.remove(4))).contains(&Kind::LostWrite));
+}
+
 #[test]
 fn a_watch_may_be_ended_for_compaction_only_of_what_it_had_not_been_told() {
     let mut h = good();

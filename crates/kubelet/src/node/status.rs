@@ -307,6 +307,14 @@ fn essence(s: &NodeStatus) -> Value {
     serde_json::to_value(s).unwrap_or_default()
 }
 
+/// Whether the API server has our conditions: others change them when they miss us.
+fn agree(ours: &NodeStatus, is: &NodeStatus) -> bool {
+    ours.conditions.iter().flatten().all(|c| {
+        let other = is.conditions.iter().flatten().find(|o| o.type_ == c.type_);
+        other.is_some_and(|o| o.status == c.status && o.reason == c.reason)
+    })
+}
+
 /// Keeps transition times of conditions that did not change.
 fn keep_times(new: &mut NodeStatus, old: &NodeStatus) {
     for c in new.conditions.iter_mut().flatten() {
@@ -344,7 +352,14 @@ pub async fn run(k: Arc<Kubelet>) {
             let mut new = status(&k).await;
             let now = k.now();
             let old = match &told {
-                Some((old, at)) if essence(old) == essence(&new) && now - at < report => return Ok(()),
+                // Whoever was away was given up meanwhile: the API server's word counts, not what it was told last.
+                Some((old, at)) if essence(old) == essence(&new) && now - at < report => {
+                    let is = k.client.get::<Node>(None, &k.cfg.node_name).await?.status.unwrap_or_default();
+                    if agree(&new, &is) {
+                        return Ok(());
+                    }
+                    is
+                }
                 Some((old, _)) => old.clone(),
                 None => k.client.get::<Node>(None, &k.cfg.node_name).await?.status.unwrap_or_default(),
             };
@@ -470,6 +485,28 @@ mod tests {
         let c = conditions(&Pressure { disk: true, ..Default::default() }, &bad, true, 0);
         assert_eq!((c[3].status.as_str(), c[3].message.as_deref()), ("False", Some("no network")));
         assert_eq!(c[1].reason.as_deref(), Some("KubeletHasDiskPressure"));
+    }
+
+    /// As the node lifecycle controller leaves a node that it missed for a while.
+    #[test]
+    fn a_node_that_was_given_up_says_so_no_more() {
+        let with = |kind: &str, status: &str, reason: &str| NodeCondition {
+            type_: kind.into(),
+            status: status.into(),
+            reason: Some(reason.into()),
+            ..Default::default()
+        };
+        let status = |ready: NodeCondition| NodeStatus {
+            conditions: Some(vec![with("NetworkUnavailable", "False", "Theirs"), ready]),
+            ..Default::default()
+        };
+        let ours = NodeStatus {
+            conditions: Some(vec![with("Ready", "True", "KubeletReady")]),
+            ..Default::default()
+        };
+        assert!(super::agree(&ours, &status(with("Ready", "True", "KubeletReady"))));
+        assert!(!super::agree(&ours, &status(with("Ready", "Unknown", "NodeStatusUnknown"))));
+        assert!(!super::agree(&ours, &NodeStatus::default()));
     }
 
     #[test]
