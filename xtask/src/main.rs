@@ -51,9 +51,9 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "guide",
-        &["--keep", "--images="],
+        &["--keep", "--quick", "--write"],
         "the installation guide to the letter, on three machines with systemd
-               [simple|with-ca] [--keep] [--images DIR: of `xtask images`]",
+               [simple|with-ca] [--quick: no microservices, no mistakes] [--keep] [--write: docs/guide.md, docs/guide.zh.md]",
         guide::run,
     ),
     (

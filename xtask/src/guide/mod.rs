@@ -1,9 +1,12 @@
 //! The installation guide to the letter, on three machines with systemd (`e2e/machines`): a master and two workers, each
-//! component a process of its own, configured from one properties file.
+//! component a process of its own, configured from one properties file. `docs/guide.md` shows what was typed and printed.
 
+mod docs;
 mod steps;
 
 use crate::{images, packages, sh, suite};
+use docs::Record;
+use std::cell::RefCell;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +15,40 @@ use steps::Step;
 const NAMES: [&str; 3] = ["m", "w1", "w2"];
 const LINKS: &[&str] =
     &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"];
+/// Between the outputs of one command and the next.
+const MARK: char = '\u{1}';
+
+/// What of the guide is walked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Scope {
+    /// Without what other tests show too.
+    quick: bool,
+    /// With cloudflare's tools.
+    cfssl: bool,
+}
+
+/// The parts of a form, in order.
+fn parts(kind: &str, scope: Scope) -> Vec<&'static [Step]> {
+    use steps::*;
+    let mut all: Vec<&'static [Step]> = Vec::new();
+    if kind == "simple" {
+        all.extend([SIMPLE_PROPERTIES, DISK, SIMPLE, STATUS, SIMPLE_WORKERS]);
+    } else {
+        all.push(CERTIFICATES);
+        if scope.cfssl {
+            all.push(CFSSL);
+        }
+        all.extend([DISK, WITH_CA, STATUS, WITH_CA_WORKERS]);
+    }
+    all.extend([NODES, DEPLOYMENT, SERVICES, DASHBOARD]);
+    if !scope.quick {
+        all.push(MICRO);
+        if kind == "with-ca" {
+            all.extend([ROTATION, BAD]);
+        }
+    }
+    all
+}
 
 fn script() -> Command {
     Command::new(sh::root().join("e2e/machines"))
@@ -22,6 +59,8 @@ struct Machines {
     keep: bool,
     ips: Vec<String>,
     kind: &'static str,
+    /// What was shown, for the documents.
+    shown: RefCell<Vec<Record>>,
 }
 
 impl Drop for Machines {
@@ -36,52 +75,63 @@ pub fn run(args: &[String]) -> Result<(), String> {
     if !sh::is_root() {
         return Err("needs root, for network namespaces and containers".to_owned());
     }
-    let kinds: &[&str] = match args.first().filter(|a| !a.starts_with("--")).map(String::as_str) {
+    let has = |flag: &str| args.iter().any(|a| a == flag);
+    let kinds: &[&'static str] = match args.first().filter(|a| !a.starts_with("--")).map(String::as_str) {
         None => &["simple", "with-ca"],
         Some("simple") => &["simple"],
         Some("with-ca") => &["with-ca"],
         Some(other) => return Err(format!("{other:?} is neither simple nor with-ca")),
     };
+    let (quick, write) = (has("--quick"), has("--write"));
+    if write && (quick || kinds.len() < 2) {
+        return Err("--write keeps both forms, whole: leave the rest out".to_owned());
+    }
     packages::install(&[("debootstrap", "debootstrap"), ("unshare", "util-linux"), ("strip", "binutils")])?;
     let kubectl = suite::kubectl()?;
+    let cfssl = if kinds.contains(&"with-ca") { cfssl() } else { false };
+    let etcdctl = suite::peer("etcdctl")?;
     let exe = sh::keelson(false)?;
+    let begun = Instant::now();
     let work = std::env::temp_dir().join(format!("keelson-guide-{}", std::process::id()));
-    let done = prepare(&work, &exe, sh::flag(args, "--images"), &kubectl, args.iter().any(|a| a == "--keep"))
+    let done = prepare(&work, &exe, &[(&kubectl, "kubectl"), (&etcdctl, "etcdctl")], cfssl, has("--keep"))
         .and_then(|mut m| {
             walk(&m, steps::PREPARE)?;
             for (i, kind) in kinds.iter().enumerate() {
                 sh::step(kind);
+                m.kind = kind;
                 if i > 0 {
                     walk(&m, steps::STOP)?;
                 }
-                m.kind = kind;
-                let (control, workers): (&[Step], &[Step]) = match *kind {
-                    "simple" => (steps::SIMPLE, steps::SIMPLE_WORKERS),
-                    _ => (steps::WITH_CA, steps::WITH_CA_WORKERS),
-                };
-                walk(&m, control.get(..2).unwrap_or_default())?;
-                walk(&m, steps::DISK)?;
-                for part in [control.get(2..).unwrap_or_default(), steps::STATUS] {
+                for part in parts(kind, Scope { quick, cfssl }) {
                     walk(&m, part)?;
                 }
-                if *kind == "with-ca" {
-                    share_keys(&m)?;
-                }
-                walk(&m, workers)?;
-                walk(&m, steps::CLUSTER)?;
             }
-            Ok(())
+            if write { docs::write(&m.shown.borrow()) } else { Ok(()) }
         });
     let _ = std::fs::remove_dir_all(&work);
+    if done.is_ok() {
+        sh::step(&format!("the guide holds ({:.0} s)", begun.elapsed().as_secs_f64()));
+    }
     done
 }
 
-/// Boots the machines, with nothing of ours on them but the binary, kubectl and the images.
+/// Cloudflare's tools, from their Go module; where that cannot be had the steps with them are left out.
+fn cfssl() -> bool {
+    match suite::cfssl() {
+        Ok(()) => true,
+        Err(e) => {
+            sh::step(&format!("without cfssl, which could not be built: {}", e.lines().next().unwrap_or("")));
+            false
+        }
+    }
+}
+
+/// Boots the machines, with nothing on them but the binary, stock kubectl and etcdctl, and the images.
 fn prepare(
     work: &Path,
     exe: &Path,
-    archives: Option<&str>,
-    kubectl: &Path,
+    tools: &[(&Path, &str)],
+    cfssl: bool,
     keep: bool,
 ) -> Result<Machines, String> {
     let (bin, tars) = (work.join("bin"), work.join("images"));
@@ -90,20 +140,30 @@ fn prepare(
     for l in LINKS {
         std::os::unix::fs::symlink("keelson", bin.join(l)).map_err(|e| e.to_string())?;
     }
-    std::fs::copy(kubectl, bin.join("kubectl")).map_err(|e| e.to_string())?;
-    match archives {
-        Some(dir) => sh::run(Command::new("cp").arg("-r").arg(dir).arg(&tars))?,
-        None => images::build(&tars)?,
+    let copy = |from: &Path, name: &str| {
+        std::fs::copy(from, bin.join(name)).map(drop).map_err(|e| format!("{}: {e}", from.display()))
+    };
+    for (from, name) in tools {
+        copy(from, name)?;
+    }
+    images::build(&tars)?;
+    // The load on the services is made by a program of their image.
+    copy(&images::build_demo()?, "demo")?;
+    for tool in ["cfssl", "cfssljson"].iter().filter(|_| cfssl) {
+        copy(&suite::bin(tool), tool)?;
     }
     sh::run(Command::new(bin.join("keelson")).arg("image").arg("--output").arg(tars.join("keelson.tar")))?;
     sh::step("booting three machines");
     sh::run(script().arg("down"))?;
     sh::run(script().arg("up").args(NAMES))?;
-    let mut m = Machines { keep, ips: Vec::new(), kind: "simple" };
+    let mut m = Machines { keep, ips: Vec::new(), kind: "simple", shown: RefCell::default() };
     for n in NAMES {
         m.ips.push(sh::output(script().args(["ip", n]))?.trim().to_owned());
         sh::run(script().args(["cp", n]).arg(&bin).arg("/root/bin"))?;
-        if n != "m" {
+        if n == "m" {
+            let yaml = sh::root().join("e2e/microservices");
+            sh::run(script().args(["cp", n]).arg(yaml).arg("/root/microservices"))?;
+        } else {
             sh::run(script().args(["cp", n]).arg(&tars).arg("/root/images"))?;
             let import = "systemctl start containerd; for t in /root/images/*.tar; do ctr -n k8s.io images import $t || exit 1; done; \
                 for v in 3.6 3.8 3.10; do ctr -n k8s.io images tag keelson.local/pause:1 registry.k8s.io/pause:$v; done";
@@ -113,24 +173,17 @@ fn prepare(
     Ok(m)
 }
 
-/// What the guide copies from the master to each worker.
-fn share_keys(m: &Machines) -> Result<(), String> {
-    for w in ["w1", "w2"] {
-        let copy = "tar -C /etc/kubernetes -c ca/ca.pem ca/kube-proxy ca/net";
-        let mut from = script()
-            .args(["exec", "m", "bash", "-c", copy])
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let Some(out) = from.stdout.take() else { return Err("no output of tar".to_owned()) };
-        let mut to = script();
-        to.args(["exec", w, "bash", "-c", "mkdir -p /etc/kubernetes && tar -C /etc/kubernetes -x"])
-            .stdin(out);
-        sh::run(&mut to)?;
-        from.wait().map_err(|e| e.to_string())?;
-    }
-    let _ = m;
-    Ok(())
+/// Puts files of the master onto another machine, as `scp` and `tar` would.
+fn copy(paths: &str, machine: &str) -> Result<bool, String> {
+    let mut from = script()
+        .args(["exec", "m", "bash", "-c", &format!("tar -C / -c {paths}")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let Some(out) = from.stdout.take() else { return Err("no output of tar".to_owned()) };
+    let to = script().args(["exec", machine, "tar", "-C", "/", "-x"]).stdin(out).status();
+    let ok = to.map_err(|e| e.to_string())?.success();
+    Ok(from.wait().map_err(|e| e.to_string())?.success() && ok)
 }
 
 fn walk(m: &Machines, steps: &[Step]) -> Result<(), String> {
@@ -147,23 +200,30 @@ fn walk(m: &Machines, steps: &[Step]) -> Result<(), String> {
     Ok(())
 }
 
+/// A text with the machines' addresses in it.
+fn filled(text: &str, ips: &[impl AsRef<str>], own: usize) -> String {
+    let names = [("$M", 0), ("$W1", 1), ("$W2", 2), ("$IP", own)];
+    names.iter().fold(text.to_owned(), |t, (name, i)| t.replace(name, ips[*i].as_ref()))
+}
+
 fn step(m: &Machines, s: &Step, i: usize) -> Result<(), String> {
     let begun = Instant::now();
-    let filled = |t: &str| t.replace("$W1", &m.ips[1]).replace("$W2", &m.ips[2]);
-    let expect = filled(s.expect);
+    let expect = filled(s.expect, &m.ips, i);
     loop {
         let (ok, out) = attempt(m, s, i)?;
         let missing: Vec<&str> = expect
             .lines()
             .filter(|l| l.strip_prefix('!').map_or(!out.contains(*l), |no| out.contains(no)))
             .collect();
-        if missing.is_empty() && (ok || !expect.is_empty()) {
+        if missing.is_empty() && ok {
             eprintln!("    ok {:5.1} s  {:3} {}", begun.elapsed().as_secs_f64(), NAMES[i], s.shows);
+            let outputs = out.split(MARK).map(str::to_owned).collect();
+            m.shown.borrow_mut().push(Record { kind: m.kind, shows: s.shows, outputs });
             return Ok(());
         }
         if begun.elapsed() > Duration::from_secs(s.within) {
             let what = format!("{} on {}: `{}`", s.shows, NAMES[i], s.run);
-            return Err(format!("{what}\nwanted {missing:?}, got\n{out}"));
+            return Err(format!("{what}\nwanted {missing:?}, success: {ok}, got\n{}", out.replace(MARK, "")));
         }
         std::thread::sleep(Duration::from_millis(500));
     }
@@ -171,25 +231,12 @@ fn step(m: &Machines, s: &Step, i: usize) -> Result<(), String> {
 
 fn attempt(m: &Machines, s: &Step, i: usize) -> Result<(bool, String), String> {
     if s.on == "copy" {
-        let (from, to) = s.run.split_once(' ').ok_or("copy: two paths")?;
-        let text = sh::output(script().args(["exec", "m", "cat", from]))?;
-        let mut c = script();
-        c.args(["exec", NAMES[i], "bash", "-c", &format!("mkdir -p $(dirname {to}) && cat > {to}")])
-            .stdin(Stdio::piped());
-        let mut child = c.spawn().map_err(|e| e.to_string())?;
-        if let Some(mut w) = child.stdin.take() {
-            use std::io::Write;
-            w.write_all(text.as_bytes()).map_err(|e| e.to_string())?;
-        }
-        return Ok((child.wait().map_err(|e| e.to_string())?.success(), String::new()));
+        return Ok((copy(s.run, NAMES[i])?, String::new()));
     }
-    let net = match m.kind {
-        "simple" => "--master=http://$M:8080",
-        _ => "--kubeconfig=/etc/kubernetes/net.kubeconfig",
-    };
+    let lines: Vec<&str> = s.run.lines().collect();
     let shell = format!(
-        "export PATH=/root/bin:$PATH M={} W1={} W2={} IP={}; export NET=\"{net} --hostname-override=$IP --cluster-cidr=172.20.0.0/16\"; cd /root; {}",
-        m.ips[0], m.ips[1], m.ips[2], m.ips[i], s.run
+        "exec 2>&1; set -e; export PATH=/root/bin:$PATH; cd /root\n{}",
+        filled(&lines.join("\nprintf '\\001'\n"), &m.ips, i)
     );
     let o = script()
         .args(["exec", NAMES[i], "timeout", &(s.within + 5).to_string(), "bash", "-c", &shell])

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const VERSION: &str = "1.37.2";
+const CFSSL: &str = "v1.6.5";
 const ETCD: &str = "v3.7.3";
 const COREDNS: &str = "v1.14.6";
 
@@ -144,6 +145,20 @@ pub fn peer(name: &str) -> Result<PathBuf, String> {
         "coredns" => alone(name, "github.com/coredns/coredns", COREDNS),
         _ => build(name, &["build", &format!("k8s.io/kubernetes/cmd/{name}")]),
     }
+}
+
+/// Cloudflare's `cfssl` and `cfssljson`, which guides make certificates with.
+pub fn cfssl() -> Result<(), String> {
+    if bin("cfssl").is_file() && bin("cfssljson").is_file() {
+        return Ok(());
+    }
+    sh::step(&format!("building cfssl {CFSSL} from its Go module (once)"));
+    std::fs::create_dir_all(cache().join("bin")).map_err(|e| e.to_string())?;
+    let mut c = Command::new(go()?);
+    c.current_dir(cache()).env("GOFLAGS", "-mod=mod").env("CGO_ENABLED", "0");
+    c.env("GOBIN", cache().join("bin")).args(["install", "-ldflags", "-s -w"]);
+    c.args(["cfssl", "cfssljson"].map(|t| format!("github.com/cloudflare/cfssl/cmd/{t}@{CFSSL}")));
+    sh::output(&mut c).map(drop)
 }
 
 /// Stock kubectl.

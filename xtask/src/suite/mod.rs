@@ -11,7 +11,7 @@ mod pki;
 
 use crate::hosts::{self, EVICT, Hosts};
 use crate::{sh, up};
-pub use build::{bin, cache, kubectl, peer};
+pub use build::{bin, cache, cfssl, kubectl, peer};
 use ginkgo::{Choice, Run};
 use outcome::Outcome;
 use parts::Cast;
