@@ -73,7 +73,8 @@ const COMMANDS: &[Command] = &[
         "bench",
         &["--quick", "--large", "--write", "--no-build", "--repeats=", "--hold="],
         "ours and upstream's in turn: speed, CPU and memory of each row
-               [ROW...] [--quick] [--large: 50,000 pods, 5,000 nodes] [--repeats N] [--write: docs/benchmarks.md]
+               [ROW...] [--quick] [--large: to 100,000 pods and 5,000 nodes, with plots] [--repeats N]
+               [--write: docs/benchmarks.md and docs/benchmarks/*.svg]
                [--no-build: what lies in target/release]",
         bench::run,
     ),

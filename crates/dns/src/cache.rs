@@ -10,12 +10,15 @@ const QUESTION_BYTES: usize = 320;
 /// Answers of more records are made anew each time, so that each record comes first equally often.
 const RECORDS: usize = 32;
 
+/// All bytes of a message but its id.
+type Bytes = Box<[u8]>;
+
 #[derive(Default)]
 pub struct Cache {
     /// Of the zone that the answers are from.
     generation: u64,
     /// By question: one answer for each record that may come first.
-    answers: HashMap<Box<[u8]>, Vec<Option<Box<[u8]>>>>,
+    answers: HashMap<Bytes, Vec<Option<Bytes>>>,
 }
 
 impl Cache {
