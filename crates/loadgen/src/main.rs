@@ -20,7 +20,8 @@ fn main() -> ExitCode {
         .map_err(|e| e.to_string())
         .and_then(|rt| {
             rt.block_on(async {
-                let run = loadgen::run(&command, &loadgen::Args::new(args));
+                let args = loadgen::Args::new(args);
+                let run = loadgen::run(&command, &args);
                 if command == "delay" {
                     return run.await;
                 }

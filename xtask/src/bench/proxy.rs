@@ -7,6 +7,7 @@ use super::side::{Side, Who};
 use super::space::{SERVER, Spaces, in_space};
 use super::table::{Better, Table};
 use crate::suite;
+use serde_json::json;
 
 /// A proxy that can be started again and again.
 struct Subject<'a> {
@@ -18,33 +19,35 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     fn start(&mut self, b: &Bench, side: &Side) -> Result<(), String> {
-        let args = [
-            format!("--kubeconfig={}", side.config()),
-            "--proxy-mode=nftables".to_owned(),
-            "--cluster-cidr=10.200.0.0/16".into(),
-            format!("--hostname-override={}", self.node),
-            "--healthz-bind-address=127.0.0.1:10256".into(),
-            "--metrics-bind-address=127.0.0.1:10249".into(),
-            // These are the machine's, not the namespace's.
-            "--conntrack-max-per-core=0".into(),
-            "--conntrack-tcp-timeout-established=0s".into(),
-            "--conntrack-tcp-timeout-close-wait=0s".into(),
-        ];
         let ours = self.who == Who::Ours;
         let mut c = in_space(Some(self.space), &if ours { b.exe.clone() } else { suite::bin("kube-proxy") });
         if ours {
             c.arg("kube-proxy");
         }
-        if !ours {
-            // By itself it lets a second pass between two syncs; ours gathers changes for as long as this.
-            c.arg("--nftables-min-sync-period=10ms");
-        }
+        c.arg(format!("--config={}", self.config(side)?));
         if self.who == Who::PeerTuned {
             c.env("GOGC", "400");
         }
-        c.args(args);
         self.running = Some(Process::start(c, side.dir())?);
         Ok(())
+    }
+    /// The configuration, the same for both but for what upstream's does slowly by itself: its client's limits, and the
+    /// second it lets pass between two syncs; ours gathers changes for as long as is said here.
+    fn config(&self, side: &Side) -> Result<String, String> {
+        let mut conf = json!({"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+            "clientConnection": {"kubeconfig": side.config()},
+            "mode": "nftables", "clusterCIDR": "10.200.0.0/16", "hostnameOverride": self.node,
+            "healthzBindAddress": "127.0.0.1:10256", "metricsBindAddress": "127.0.0.1:10249",
+            // These are the machine's, not the namespace's.
+            "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"}});
+        if self.who != Who::Ours {
+            conf["clientConnection"]["qps"] = 100_000.into();
+            conf["clientConnection"]["burst"] = 100_000.into();
+            conf["nftables"] = json!({"minSyncPeriod": "10ms"});
+        }
+        let file = side.dir().join(format!("{}.json", self.node));
+        std::fs::write(&file, conf.to_string()).map_err(|e| format!("{}: {e}", file.display()))?;
+        Ok(file.to_string_lossy().into_owned())
     }
     fn pids(&self) -> Vec<u32> {
         self.running.iter().map(Process::id).collect()
