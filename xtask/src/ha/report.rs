@@ -86,7 +86,7 @@ pub fn write(rows: &[Row], args: &[String]) -> Result<(), String> {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     let mut t = format!(
-        "Last run: `cargo xtask ha {}` on {}, {cores} cores ({model}), load average {load}.\n\n",
+        "The last run: `cargo xtask ha {}` on {}, {cores} cores ({model}), load average {load}.\n\n",
         args.join(" "),
         date.trim()
     );
