@@ -71,9 +71,9 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "bench",
-        &["--quick", "--large", "--write", "--no-build", "--repeats=", "--hold="],
+        &["--quick", "--large", "--scale", "--write", "--no-build", "--repeats=", "--hold="],
         "ours and upstream's in turn: speed, CPU and memory of each row
-               [ROW...] [--quick] [--large: to 100,000 pods and 5,000 nodes, with plots] [--repeats N]
+               [ROW...] [--quick] [--scale: also plots to 100,000 pods and 5,000 nodes] [--large: all rows of that size] [--repeats N]
                [--write: docs/benchmarks.md and docs/benchmarks/*.svg]
                [--no-build: what lies in target/release]",
         bench::run,

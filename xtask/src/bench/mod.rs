@@ -45,7 +45,7 @@ const ROWS: &[Row] = &[
     ("dns", "cluster DNS: questions a second, their latency and CPU", dns::run),
     (
         "scale",
-        "how cost grows with pods and nodes, with --large (or by name, then to 10,000 and 500)",
+        "how cost grows with pods and nodes, with --scale or --large (or by name, then to 10,000 and 500)",
         scale::run,
     ),
     ("pods", "pods with containers from create to Running", pods::run),
@@ -59,6 +59,8 @@ pub struct Bench {
     quick: bool,
     /// As many pods and nodes as the issue asks for, where the default is fewer.
     large: bool,
+    /// How cost grows is measured to the full size.
+    scale: bool,
 }
 
 impl Bench {
@@ -127,12 +129,13 @@ pub fn run(args: &[String]) -> Result<(), String> {
         repeats: repeats.parse().ok().filter(|n| *n > 0).ok_or("--repeats: a number from 1")?,
         quick: has("--quick"),
         large: has("--large"),
+        scale: has("--large") || has("--scale"),
     };
     let mut table = Table::default();
     let mut failed = Vec::new();
     for (name, what, row) in ROWS {
         let asked = names.contains(&&(*name).to_owned());
-        if !asked && (!names.is_empty() || (*name == "scale" && !bench.large)) {
+        if !asked && (!names.is_empty() || (*name == "scale" && !bench.scale)) {
             continue;
         }
         sh::step(&format!("{name}: {what}"));

@@ -1,5 +1,5 @@
 //! How cost grows with the cluster: time of a list and memory over the number of pods, pods scheduled a second over the
-//! number of nodes. With `--large` to 100,000 pods and 5,000 nodes, as far as memory allows.
+//! number of nodes. With `--scale` to 100,000 pods and 5,000 nodes, as far as memory allows.
 
 use super::Bench;
 use super::plot::Plot;
@@ -17,7 +17,7 @@ fn available() -> f64 {
 }
 
 pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
-    let sizes: &[u32] = if b.large { &[1_000, 10_000, 50_000, 100_000] } else { &[1_000, 10_000] };
+    let sizes: &[u32] = if b.scale { &[1_000, 10_000, 50_000, 100_000] } else { &[1_000, 10_000] };
     let mut lists = Plot {
         file: "list.svg",
         title: "A list of all pods in JSON",
@@ -35,7 +35,7 @@ pub fn run(b: &Bench, t: &mut Table) -> Result<(), String> {
     let done = pods(b, t, sizes, &mut lists, &mut memory);
     t.plots.extend([lists, memory]);
     done?;
-    let counts: &[&str] = if b.large { &["100", "500", "1000", "2000", "5000"] } else { &["100", "500"] };
+    let counts: &[&str] = if b.scale { &["100", "500", "1000", "2000", "5000"] } else { &["100", "500"] };
     let mut rate = Plot {
         file: "schedule.svg",
         title: "Pods scheduled a second (plain)",
@@ -90,7 +90,7 @@ fn nodes(b: &Bench, t: &mut Table, count: &str, rate: &mut Plot) -> Result<(), S
             ("kubeconfig", config.as_str()),
             ("pids", &pids),
             ("nodes", count),
-            ("pods", if b.large { "2000" } else { "500" }),
+            ("pods", if b.scale { "2000" } else { "500" }),
             ("kind", "plain"),
             ("run", "scale"),
         ];
