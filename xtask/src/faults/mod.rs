@@ -13,7 +13,6 @@ use std::time::Instant;
 /// What came of one case on one subject.
 pub struct Row {
     case: String,
-    what: String,
     subject: String,
     rounds: u64,
     /// Operations (acknowledged writes, unknown), and events told to watches.
@@ -103,7 +102,11 @@ pub fn run(args: &[String]) -> Result<(), String> {
         nodes::run(&exe, a.seed, a.quick, &whole, &mut rows)?;
     }
     if args.iter().any(|x| x == "--write") {
-        write(&sh::root().join("docs/faults.md"), args, a.seed, &rows)?;
+        let of_store =
+            listed.lines().filter_map(|l| l.split_once('\t')).map(|(n, w)| (n.to_owned(), w.to_owned()));
+        let of_nodes = nodes::CASES.iter().map(|c| (c.0.to_owned(), format!("{} (two nodes)", c.1)));
+        let cases: Vec<_> = of_store.chain(of_nodes).collect();
+        write(&sh::root().join("docs/faults.md"), args, a.seed, &rows, &cases)?;
     }
     finish(&rows, a.seed)
 }
@@ -124,7 +127,6 @@ fn store_cases(c: &mut Command, rows: &mut Vec<Row>) -> Result<(), String> {
         );
         rows.push(Row {
             case: text("case"),
-            what: text("what"),
             subject: text("subject"),
             rounds: v["rounds"].as_u64().unwrap_or(0),
             counts,
@@ -161,23 +163,48 @@ fn finish(rows: &[Row], seed: u64) -> Result<(), String> {
     if bad.is_empty() { Ok(()) } else { Err(format!("{} case(s) failed", bad.len())) }
 }
 
-fn write(path: &Path, args: &[String], seed: u64, rows: &[Row]) -> Result<(), String> {
+/// Rows of cases that did not run this time stay as they are.
+fn write(
+    path: &Path,
+    args: &[String],
+    seed: u64,
+    rows: &[Row],
+    cases: &[(String, String)],
+) -> Result<(), String> {
     let line = |c: &mut Command| sh::output(c).unwrap_or_default().trim().to_owned();
     let date = line(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M"]));
     let kernel = line(Command::new("uname").arg("-sr"));
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let commit = line(Command::new("git").current_dir(sh::root()).args(["rev-parse", "--short", "HEAD"]));
-    let shown: Vec<&str> = args.iter().map(String::as_str).collect();
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    let mut table = merge(&before, rows, &format!("{date}, {seed}, {commit}"));
+    let place = |l: &String| cases.iter().position(|(n, _)| l.starts_with(&format!("| {n} |")));
+    table.sort_by_key(place);
     let mut t = format!(
-        "# Fault tests\n\n`cargo xtask faults {}` with seed {seed}, {date} UTC, {kernel}, {cores} cores, main at \
-         {commit}.\n\nEach case of the store loads its subject through the etcd v3 API from several clients, with \
-         watches of everything, of parts, and from past revisions, does its fault, and has a model judge all that \
-         clients saw: acknowledged writes, comparisons, reads at their revisions, watches without gap or repetition, \
-         leases, in an order that agrees with real time. The same tests run against real etcd to prove them; `broken` \
-         runs them against stores made wrong on purpose, and passes when each wrong is found.\n\n\
-         | case | subject | verdict | rounds | seconds | what was judged |\n|---|---|---|---|---|---|\n",
-        shown.join(" ")
+        "# Fault tests\n\nWritten by `cargo xtask faults {}` on {date} UTC ({kernel}, {cores} cores). {ABOUT}\n\n{HEAD}",
+        args.join(" ")
     );
+    table.iter().for_each(|l| t.push_str(&format!("{l}\n")));
+    t.push_str("\n## The cases\n\n");
+    cases.iter().for_each(|(name, what)| t.push_str(&format!("- `{name}`: {what}\n")));
+    std::fs::write(path, t).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+const ABOUT: &str = "Each case of the store loads its subject through the etcd v3 API from several clients, with \
+watches of everything, of parts, and from past revisions, does its fault, and has a model judge all that clients saw: \
+acknowledged writes, comparisons, reads at their revisions, watches without gap or repetition, leases, in an order that \
+agrees with real time. The same tests run against real etcd to prove them; `broken` runs them against stores made wrong \
+on purpose, and passes when each wrong is found. A row is of the last run of its case: `cargo xtask faults CASE --seed N \
+--subject WHO` runs it again.";
+const HEAD: &str =
+    "| case | subject | verdict | rounds | seconds | date (UTC), seed, commit | what was judged |
+|---|---|---|---|---|---|---|
+";
+
+fn merge(before: &str, rows: &[Row], when: &str) -> Vec<String> {
+    let new = |l: &str| rows.iter().any(|r| l.starts_with(&format!("| {} | {} |", r.case, r.subject)));
+    let kept = before.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| case |") && !new(l));
+    let mut out: Vec<String> = kept.map(str::to_owned).collect();
     for r in rows {
         let verdict = if r.wrong.is_empty() { "ok" } else { "**failed**" };
         let mut what = r.counts.clone();
@@ -185,21 +212,13 @@ fn write(path: &Path, args: &[String], seed: u64, rows: &[Row]) -> Result<(), St
             what = format!("{what}; {}", n.lines().next().unwrap_or_default().replace('|', "/"));
         }
         let (rounds, s) = (r.rounds, r.seconds);
-        t.push_str(&format!("| {} | {} | {verdict} | {rounds} | {s:.0} | {what} |\n", r.case, r.subject));
+        out.push(format!("| {} | {} | {verdict} | {rounds} | {s:.0} | {when} | {what} |", r.case, r.subject));
     }
-    t.push_str("\n## The cases\n\n");
-    let mut seen: Vec<&str> = Vec::new();
-    for r in rows {
-        if !seen.contains(&r.case.as_str()) {
-            seen.push(&r.case);
-            t.push_str(&format!("- `{}`: {}\n", r.case, r.what));
-        }
-    }
-    std::fs::write(path, t).map_err(|e| format!("{}: {e}", path.display()))
+    out
 }
 
 /// A case on a cluster: what it does, and the row that it becomes.
-fn timed(name: &str, what: &str, f: impl FnOnce(&mut Vec<String>) -> Result<u64, String>) -> Row {
+fn timed(name: &str, f: impl FnOnce(&mut Vec<String>) -> Result<u64, String>) -> Row {
     let begun = Instant::now();
     let mut notes = Vec::new();
     let (rounds, wrong) = match f(&mut notes) {
@@ -208,7 +227,6 @@ fn timed(name: &str, what: &str, f: impl FnOnce(&mut Vec<String>) -> Result<u64,
     };
     Row {
         case: name.to_owned(),
-        what: what.to_owned(),
         subject: "ours".to_owned(),
         rounds,
         counts: "two nodes".to_owned(),
@@ -221,4 +239,27 @@ fn timed(name: &str, what: &str, f: impl FnOnce(&mut Vec<String>) -> Result<u64,
 /// Where a cluster's logs are kept when something was wrong.
 fn kept() -> PathBuf {
     sh::target_dir().join("faults")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HEAD, Row, merge};
+
+    #[test]
+    fn rows_of_other_cases_stay() {
+        let row = |case: &str, wrong: &[&str]| Row {
+            case: case.into(),
+            subject: "ours".into(),
+            rounds: 3,
+            counts: "9 ops".into(),
+            seconds: 1.6,
+            notes: vec!["a note".into()],
+            wrong: wrong.iter().map(|w| (*w).to_owned()).collect(),
+        };
+        let first = merge("", &[row("kill", &[]), row("io", &["lost | found\nmore"])], "then");
+        assert_eq!(first[0], "| kill | ours | ok | 3 | 2 | then | 9 ops; a note |");
+        assert_eq!(first[1], "| io | ours | **failed** | 3 | 2 | then | 9 ops; a note; lost / found |");
+        let second = merge(&format!("{HEAD}{}\n", first.join("\n")), &[row("io", &[])], "now");
+        assert_eq!(second, [first[0].as_str(), "| io | ours | ok | 3 | 2 | now | 9 ops; a note |"]);
+    }
 }

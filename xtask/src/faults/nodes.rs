@@ -39,7 +39,7 @@ pub fn run(exe: &Path, seed: u64, quick: bool, cases: &[Case], rows: &mut Vec<Ro
         sh::step(&format!("{name}: {what} (seed {seed})"));
         // Each case begins with what it would begin with alone.
         let before = scale(&c, 4).and_then(|()| roll(&c, 1)).and_then(|()| calm(&c, 4, 1, 120));
-        let row = timed(name, what, |notes| before.and_then(|_| case(&c, &mut Rng(seed), quick, notes)));
+        let row = timed(name, |notes| before.and_then(|_| case(&c, &mut Rng(seed), quick, notes)));
         if !row.wrong.is_empty() {
             c.keep_logs(&kept().join(name));
         }
