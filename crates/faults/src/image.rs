@@ -19,6 +19,18 @@ fn run(program: &str, args: &[&str]) -> Result<(), String> {
     if o.status.success() { Ok(()) } else { Err(format!("{program} {}: {said}", args.join(" "))) }
 }
 
+/// Gives this process, which has one thread yet, mounts of its own. What a test host or container that begins
+/// meanwhile took along of ours would stay mounted there, and be no new beginning after a power cut.
+pub fn alone() -> Result<(), String> {
+    let (none, root) = (std::ptr::null(), c"/".as_ptr());
+    // SAFETY: plain calls; the strings live through them.
+    let done = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) == 0
+    };
+    if done { Ok(()) } else { Err(format!("mounts of its own: {}", std::io::Error::last_os_error())) }
+}
+
 impl Image {
     /// Makes and mounts one.
     pub fn new(dir: &Path, megabytes: u64) -> Result<Self, String> {

@@ -116,6 +116,12 @@ fn main() -> ExitCode {
         CASES.iter().for_each(|(name, what, _)| println!("{name}\t{what}"));
         return ExitCode::SUCCESS;
     }
+    // Before there are threads. Without the right to mount it is not needed.
+    if command == "run"
+        && let Err(e) = image::alone()
+    {
+        eprintln!("faults: {e}");
+    }
     let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let done = rt.map_err(|e| e.to_string()).and_then(|rt| match command.as_str() {
         "run" => rt.block_on(run(parse(&args)?)),

@@ -149,6 +149,26 @@ impl Subject {
         if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }
     }
 
+    /// Stops it, and waits until no thread of it runs. Whoever is in the kernel may finish there and gets no further.
+    pub async fn freeze(&self) -> Result<(), String> {
+        self.signal(libc::SIGSTOP)?;
+        let pid = self.child.as_ref().map_or(0, Child::id);
+        let stands = || {
+            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            tasks
+                .filter_map(|t| std::fs::read_to_string(t.path().join("stat")).ok())
+                .all(|s| s.rsplit_once(") ").is_some_and(|(_, s)| s.starts_with(['T', 't', 'D', 'Z', 'X'])))
+        };
+        let end = Instant::now() + Duration::from_secs(5);
+        while !stands() {
+            if Instant::now() > end {
+                return Err("it does not stand still".into());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
     /// kill -9, and waits until it is gone.
     pub fn kill(&mut self) {
         if let Some(mut c) = self.child.take() {

@@ -34,8 +34,10 @@ pub async fn run(bed: &Bed) -> Result<Report, String> {
         } else if bed.who() == Who::Ours && !run.writes_again(Duration::from_secs(10)).await? {
             report.blame(Kind::Stuck, "no write was acknowledged ten seconds after the disk was well again");
         }
+        if run.subject.alive() {
+            run.subject.freeze().await?;
+        }
         image.cut_power()?;
-        tokio::time::sleep(Duration::from_millis(r.between(0, 100))).await;
         run.subject.kill();
         load.stop().await;
         image.unmount()?;

@@ -1,5 +1,6 @@
-//! Power cuts: the subject's file system takes nothing more, neither data nor its own journal; the subject goes on for
-//! a moment without noticing, is killed, and begins anew with what had reached the disk.
+//! Power cuts: the subject's file system takes nothing more, neither data nor its own journal; the subject stands
+//! still before that and never runs again, as with a real cut: an fsync that is under way while ext4 shuts down may return
+//! as if it had been done. Then it begins anew with what had reached the disk.
 
 use super::{Bed, Report};
 use crate::image::Image;
@@ -24,9 +25,8 @@ pub async fn cut(bed: &Bed, flags: &[&str], rounds: u64) -> Result<Verdict, Stri
         let load = run.load()?;
         let mut r = run.rng(3);
         tokio::time::sleep(Duration::from_millis(r.between(150, 900))).await;
+        run.subject.freeze().await?;
         image.cut_power()?;
-        // Nothing that is acknowledged now can be true.
-        tokio::time::sleep(Duration::from_millis(r.between(0, 200))).await;
         run.subject.kill();
         load.stop().await;
         image.unmount()?;
