@@ -8,7 +8,7 @@ use crate::print;
 super::commands! {
     "api-resources" ""
         "Print the supported API resources on the server"
-        "kubectl api-resources --namespaced=false"
+        "kubectl api-resources\nkubectl api-resources -o wide\nkubectl api-resources --api-group=apps\nkubectl api-resources --namespaced=false --verbs=list -o name"
         FLAGS, resources;
     "api-versions" ""
         "Print the supported API versions on the server, in the form of \"group/version\""

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 super::commands! {
     "apply" "-f FILENAME"
-        "Apply a configuration to a resource by file name or stdin"
-        "kubectl apply -f app.yaml\nkubectl apply --server-side -f app.yaml"
+        "Apply a configuration to a resource by file name or stdin\n\nMakes the objects of the files what the files say: those that are missing are created, fields that differ are changed,\nand fields that were in the file last time and are not any more are removed. What nobody mentions stays as it is.\n\nWith --server-side the server keeps count of who set which field, and refuses what is somebody else's unless\n--force-conflicts."
+        "kubectl apply -f app.yaml\nkubectl apply -f folder/ -R\ncat app.yaml | kubectl apply -f -\n\n# See first\nkubectl diff -f app.yaml\nkubectl apply -f app.yaml --dry-run=server\n\n# On the server\nkubectl apply --server-side --force-conflicts -f app.yaml"
         FLAGS, run;
 }
 

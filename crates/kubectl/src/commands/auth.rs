@@ -10,12 +10,12 @@ use serde_json::json;
 
 super::commands! {
     "auth can-i" "VERB [TYPE | TYPE/NAME | NONRESOURCEURL]"
-        "Check whether an action is allowed"
-        "kubectl auth can-i create pods"
+        "Check whether an action is allowed\n\nThe answer is the server's own; with --as for somebody else. The exit status is 0 for yes and 1 for no."
+        "kubectl auth can-i create pods\nkubectl auth can-i get pods/log -n prod --as=ann\nkubectl auth can-i '*' '*'\nkubectl auth can-i get /healthz\nkubectl auth can-i --list -n dev"
         CAN_I, can_i;
     "auth whoami" ""
-        "Check self subject attributes"
-        "kubectl auth whoami"
+        "Check self subject attributes\n\nName, groups and more that the server takes you for."
+        "kubectl auth whoami\nkubectl auth whoami -o yaml"
         WHOAMI, whoami;
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 super::commands! {
     "autoscale" "(-f FILENAME | TYPE NAME) [--min=MINPODS] --max=MAXPODS [--cpu=TARGET]"
-        "Autoscale a deployment, replica set, stateful set, or replication controller"
-        "kubectl autoscale deploy web --min=2 --max=10 --cpu=80%"
+        "Autoscale a deployment, replica set, stateful set, or replication controller\n\nMakes a HorizontalPodAutoscaler that keeps the number of pods between two bounds by what they use. A metrics server must\nbe installed in the cluster."
+        "kubectl autoscale deploy web --min=2 --max=10 --cpu=80%\nkubectl autoscale deploy web --max=5 --memory=200Mi"
         FLAGS, run;
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 super::commands! {
     "certificate approve" "(-f FILENAME | NAME)"
-        "Approve a certificate signing request"
-        "kubectl certificate approve csr-x"
+        "Approve a certificate signing request\n\nWhoever gets the certificate may act as what it says: look at the request first (\"kubectl describe csr\")."
+        "kubectl get csr\nkubectl certificate approve csr-x"
         FLAGS, approve;
     "certificate deny" "(-f FILENAME | NAME)"
         "Deny a certificate signing request"

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 super::commands! {
     "config view" ""
-        "Display merged kubeconfig settings or a specified kubeconfig file"
-        "kubectl config view --minify"
+        "Display merged kubeconfig settings or a specified kubeconfig file\n\nSecrets are hidden; --raw shows them, --flatten puts the contents of files in place."
+        "kubectl config view\nkubectl config view --minify -o jsonpath='{..namespace}'\nkubectl config view --flatten > all.kubeconfig"
         VIEW, view;
     "config current-context" ""
         "Display the current-context"
@@ -35,16 +35,16 @@ super::commands! {
         "kubectl config use-context prod"
         &[], use_context;
     "config set-cluster" "NAME [--server=server]"
-        "Set a cluster entry in kubeconfig"
-        "kubectl config set-cluster c --server=https://h:6443"
+        "Set a cluster entry in kubeconfig\n\nAn entry of that name is changed, or made."
+        "kubectl config set-cluster c --server=https://h:6443 --certificate-authority=ca.crt --embed-certs=true"
         CLUSTER, set_cluster;
     "config set-credentials" "NAME [--token=bearer_token]"
-        "Set a user entry in kubeconfig"
-        "kubectl config set-credentials u --token=t"
+        "Set a user entry in kubeconfig\n\nA certificate with its key, a token, or a program that gets credentials."
+        "kubectl config set-credentials ann --client-certificate=ann.crt --client-key=ann.key --embed-certs=true\nkubectl config set-credentials robot --token=TOKEN\nkubectl config set-credentials sso --exec-command=login --exec-api-version=client.authentication.k8s.io/v1"
         USER, set_credentials;
     "config set-context" "[NAME | --current] [--cluster=cluster] [--user=user] [--namespace=namespace]"
-        "Set a context entry in kubeconfig"
-        "kubectl config set-context --current --namespace=dev"
+        "Set a context entry in kubeconfig\n\nA context joins a cluster, a user and a namespace."
+        "kubectl config set-context prod --cluster=c --user=ann --namespace=web\nkubectl config set-context --current --namespace=dev"
         CONTEXT, set_context;
     "config delete-context" "NAME"
         "Delete the specified context from the kubeconfig"

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 super::commands! {
     "create" "-f FILENAME"
-        "Create a resource from a file or from stdin"
-        "kubectl create -f pod.yaml"
+        "Create a resource from a file or from stdin\n\nJSON and YAML are accepted; several objects are made in the order of the file. The subcommands make simple objects from\nflags; with --dry-run=client -o yaml they are a quick way to a file."
+        "kubectl create -f pod.yaml\ncat pod.yaml | kubectl create -f -\nkubectl create deployment web --image=nginx --dry-run=client -o yaml > web.yaml"
         FLAGS, run;
     "create namespace" "NAME"
         "Create a namespace with the specified name"
@@ -25,16 +25,16 @@ super::commands! {
         "kubectl create serviceaccount robot"
         MAKE, serviceaccount;
     "create configmap" "NAME [--from-literal=key=value] [--from-file=[key=]source]"
-        "Create a config map from a local file, directory or literal value"
-        "kubectl create configmap c --from-literal=a=b"
+        "Create a config map from a local file, directory or literal value\n\nA key's name is the file's, unless one stands before it; a folder gives a key for each of its files."
+        "kubectl create configmap c --from-literal=a=b --from-literal=c=d\nkubectl create configmap c --from-file=conf/ --from-file=main=other.conf\nkubectl create configmap c --from-env-file=app.env"
         DATA, configmap;
     "create secret generic" "NAME [--type=string] [--from-file=[key=]source] [--from-literal=key1=value1]"
-        "Create a secret from a local file, directory, or literal value"
-        "kubectl create secret generic s --from-literal=a=b"
+        "Create a secret from a local file, directory, or literal value\n\nAs for a config map; values are kept as bytes."
+        "kubectl create secret generic s --from-literal=user=ann --from-file=password=pw.txt\nkubectl create secret generic s --type=kubernetes.io/basic-auth --from-literal=username=u --from-literal=password=p"
         SECRET, secret;
     "create deployment" "NAME --image=image -- [COMMAND] [args...]"
         "Create a deployment with the specified name"
-        "kubectl create deployment web --image=nginx --replicas=3"
+        "kubectl create deployment web --image=nginx --replicas=3 --port=80\nkubectl create deployment job --image=busybox -- sh -c 'while true; do date; sleep 5; done'"
         DEPLOY, deployment;
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 super::commands! {
     "delete" "([-f FILENAME] | TYPE [(NAME | -l label | --all)])"
-        "Delete resources by file names, stdin, resources and names, or by resources and label selector"
-        "kubectl delete pod web-0\nkubectl delete -f app.yaml"
+        "Delete resources by file names, stdin, resources and names, or by resources and label selector\n\nAsks the server to delete, and waits until the objects are gone (--wait=false does not). Pods have time to end, as their\nspecification or --grace-period says; --force does not wait for the node, where the containers may go on running.\nWhat belongs to an object goes with it, unless --cascade=orphan."
+        "kubectl delete pod web-0 web-1\nkubectl delete -f app.yaml\nkubectl delete pods,services -l app=web\nkubectl delete pods --all\nkubectl delete pod web-0 --force --grace-period=0\nkubectl delete deploy web --cascade=orphan"
         FLAGS, run;
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 super::commands! {
     "expose" "(-f FILENAME | TYPE NAME) [--port=port] [--target-port=number-or-name]"
-        "Take an object with pods and expose it as a service"
-        "kubectl expose deploy web --port=80 --target-port=8080"
+        "Take an object with pods and expose it as a service\n\nThe service selects the pods that the object selects: a pod by its labels, a deployment, replica set or replication\ncontroller by its selector, a service by its own."
+        "kubectl expose deploy web --port=80 --target-port=8080\nkubectl expose pod web --port=80 --name=front --type=NodePort"
         FLAGS, run;
 }
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 super::commands! {
     "get" "[(-o|--output=)json|yaml|name|jsonpath|custom-columns|wide] (TYPE[.VERSION][.GROUP] [NAME | -l label] | TYPE/NAME ...)"
-        "Display one or many resources"
-        "kubectl get pods -A -o wide\nkubectl get deploy/web -o yaml"
+        "Display one or many resources\n\nPrints objects as a table that the server makes, or in the format of -o: yaml, json, name, wide, jsonpath, go-template,\ncustom-columns. Without a name all of the type are listed, of all namespaces with -A.\n\nUse \"kubectl api-resources\" for a complete list of supported resources."
+        "# All pods of the namespace, of all namespaces, with more columns\nkubectl get pods\nkubectl get pods -A -o wide\n\n# One object; several types at once\nkubectl get deploy/web -o yaml\nkubectl get deploy,svc,pods -l app=web\n\n# Only what you need\nkubectl get pod web-0 -o jsonpath='{.status.podIP}'\nkubectl get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName\nkubectl get pods -o go-template='{{range .items}}{{.metadata.name}}{{\"\\n\"}}{{end}}'\n\n# Go on as things change; in an order; a subresource\nkubectl get pods -w\nkubectl get pods --sort-by=.metadata.creationTimestamp\nkubectl get deploy web --subresource=status"
         FLAGS, run;
 }
 

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 super::commands! {
     "rollout history" "(TYPE NAME | TYPE/NAME) [--revision=N]"
-        "View rollout history"
-        "kubectl rollout history deploy/web"
+        "View rollout history\n\nThe cause of each is the annotation kubernetes.io/change-cause at the time."
+        "kubectl rollout history deploy/web\nkubectl rollout history ds/agent --revision=3"
         HISTORY, history;
     "rollout undo" "(TYPE NAME | TYPE/NAME) [--to-revision=N]"
         "Undo a previous rollout"
-        "kubectl rollout undo deploy/web"
+        "kubectl rollout undo deploy/web\nkubectl rollout undo deploy/web --to-revision=3\nkubectl rollout undo deploy/web --dry-run=server"
         UNDO, undo;
 }
 

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 super::commands! {
     "label" "[--overwrite] (-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N"
-        "Update the labels on a resource"
-        "kubectl label pods web app=web\nkubectl label pods web app-"
+        "Update the labels on a resource\n\nKEY=VALUE sets a label, KEY- removes it. A label that has another value already is changed only with --overwrite."
+        "kubectl label pods web app=web\nkubectl label pods web app=other --overwrite\nkubectl label pods web app-\nkubectl label nodes --all disk=ssd\nkubectl label pod web --list"
         FLAGS, label;
     "annotate" "[--overwrite] (-f FILENAME | TYPE NAME) KEY_1=VAL_1 ... KEY_N=VAL_N"
-        "Update the annotations on a resource"
-        "kubectl annotate pods web note=x"
+        "Update the annotations on a resource\n\nAnnotations hold what tools want to remember of an object; nothing is selected by them. KEY- removes one."
+        "kubectl annotate pods web note='my web'\nkubectl annotate pods web note=other --overwrite\nkubectl annotate pods web note-"
         FLAGS, annotate;
 }
 

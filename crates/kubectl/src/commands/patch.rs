@@ -7,8 +7,8 @@ use crate::objects::{self, DryRun, text};
 
 super::commands! {
     "patch" "(-f FILENAME | TYPE NAME) [-p PATCH|--patch-file FILE]"
-        "Update fields of a resource"
-        "kubectl patch node n1 -p '{\"spec\":{\"unschedulable\":true}}'"
+        "Update fields of a resource\n\nA strategic patch knows lists by their keys (built-in kinds only), a merge patch replaces lists, a JSON patch is a list of\noperations. JSON and YAML are accepted."
+        "kubectl patch node n1 -p '{\"spec\":{\"unschedulable\":true}}'\nkubectl patch deploy web --type=merge --patch-file=p.yaml\nkubectl patch pod web --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/containers/0/image\",\"value\":\"nginx:2\"}]'\nkubectl patch deploy web --subresource=scale --type=merge -p '{\"spec\":{\"replicas\":2}}'"
         FLAGS, run;
 }
 

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 super::commands! {
     "rollout status" "(TYPE NAME | TYPE/NAME)"
-        "Show the status of the rollout"
-        "kubectl rollout status deploy/web"
+        "Show the status of the rollout\n\nWaits until the rollout is done, and fails if it cannot be: --watch=false looks once."
+        "kubectl rollout status deploy/web\nkubectl rollout status deploy/web --timeout=60s"
         STATUS, status;
     "rollout restart" "(TYPE NAME | TYPE/NAME)"
-        "Restart a resource"
-        "kubectl rollout restart deploy/web"
+        "Restart a resource\n\nThe pods are replaced one after the other, as for any other change of the template."
+        "kubectl rollout restart deploy/web\nkubectl rollout restart ds -l app=agent"
         FLAGS, restart;
     "rollout pause" "(TYPE NAME | TYPE/NAME)"
-        "Mark the provided resource as paused"
+        "Mark the provided resource as paused\n\nChanges of a paused deployment wait until it is resumed, so that several make one rollout."
         "kubectl rollout pause deploy/web"
         FLAGS, pause;
     "rollout resume" "(TYPE NAME | TYPE/NAME)"

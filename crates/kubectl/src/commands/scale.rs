@@ -10,12 +10,12 @@ use std::time::Duration;
 
 super::commands! {
     "scale" "--replicas=COUNT (-f FILENAME | TYPE NAME)"
-        "Set a new size for a deployment, replica set, or replication controller"
-        "kubectl scale --replicas=3 deploy/web"
+        "Set a new size for a deployment, replica set, or replication controller\n\n--current-replicas and --resource-version make it do so only if the object is still as expected."
+        "kubectl scale --replicas=3 deploy/web\nkubectl scale --replicas=0 deploy --all\nkubectl scale --current-replicas=2 --replicas=3 sts/db"
         FLAGS, run;
     "cordon" "NODE"
-        "Mark node as unschedulable"
-        "kubectl cordon n1"
+        "Mark node as unschedulable\n\nNothing new is scheduled onto it; what runs there goes on running."
+        "kubectl cordon n1\nkubectl cordon -l pool=old"
         NODE, cordon;
     "uncordon" "NODE"
         "Mark node as schedulable"

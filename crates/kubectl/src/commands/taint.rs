@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 super::commands! {
     "taint" "NODE NAME KEY_1=VAL_1:TAINT_EFFECT_1 ..."
-        "Update the taints on one or more nodes"
-        "kubectl taint nodes n1 a=b:NoSchedule\nkubectl taint nodes n1 a-"
+        "Update the taints on one or more nodes\n\nA taint keeps pods that do not tolerate it away from a node: NoSchedule new ones, PreferNoSchedule if it can be, NoExecute\nalso those that run there. KEY- and KEY:EFFECT- remove."
+        "kubectl taint nodes n1 dedicated=web:NoSchedule\nkubectl taint nodes n1 dedicated:NoSchedule-\nkubectl taint nodes -l pool=old gone:NoExecute\nkubectl taint nodes n1 dedicated=db:NoSchedule --overwrite"
         FLAGS, run;
 }
 

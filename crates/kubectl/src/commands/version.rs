@@ -10,7 +10,7 @@ use serde_json::json;
 super::commands! {
     "version" ""
         "Print the client and server version information"
-        "kubectl version"
+        "kubectl version\nkubectl version --client -o yaml"
         FLAGS, run;
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 super::commands! {
     "wait" "(-f FILENAME | TYPE NAME | TYPE -l label) --for=delete|create|condition=name[=value]|jsonpath='{path}'[=value]"
-        "Wait for a specific condition on one or many resources"
-        "kubectl wait --for=condition=Ready pod/web --timeout=60s"
+        "Wait for a specific condition on one or many resources\n\nUntil each object has the condition, is gone (delete), is there (create), or a path has a value; or until --timeout."
+        "kubectl wait --for=condition=Ready pod/web --timeout=60s\nkubectl wait --for=condition=Ready pod -l app=web\nkubectl wait --for=jsonpath='{.status.phase}'=Running pod/web\nkubectl wait --for=delete pod/web\nkubectl wait --for=create svc/web"
         FLAGS, run;
 }
 
