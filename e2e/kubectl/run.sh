@@ -33,7 +33,7 @@ sleep 3
 kill $cm; wait $cm 2>/dev/null || true
 # Once more: what a controller took away meanwhile.
 python3 "$here/compare.py" --ours "$ours" --kubeconfig "$d/kc" "$here/stage.txt" > /dev/null
-[ $# -gt 0 ] || set -- explain.txt get.txt create.txt describe.txt change.txt misc.txt
+[ $# -gt 0 ] || set -- explain.txt get.txt create.txt describe.txt change.txt misc.txt watch.txt
 r=0
 for t in "$@"; do python3 "$here/compare.py" --ours "$ours" --kubeconfig "$d/kc" "$here/$(basename "$t")" || r=1; done
 exit $r

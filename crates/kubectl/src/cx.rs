@@ -229,7 +229,8 @@ impl Cx {
     pub async fn get(&self, path: &str) -> Result<Value, Error> {
         self.json(Method::GET, path, "", None).await
     }
-    /// Lines of JSON of a watch, each as it comes, until `each` says to stop.
+    /// Lines of JSON of a watch, each as it comes, until `each` says to stop. `--request-timeout`
+    /// ends it too, which is no failure.
     pub async fn lines(
         &self,
         path: &str,
@@ -239,7 +240,13 @@ impl Cx {
         let r = self.send(Method::GET, path, "", accept, Bytes::new()).await?;
         let mut s = r.into_body().into_data_stream();
         let mut buf: Vec<u8> = Vec::new();
-        while let Some(chunk) = s.next().await {
+        let end = self.config()?.timeout.map(|t| tokio::time::Instant::now() + t);
+        loop {
+            let next = match end {
+                Some(at) => tokio::time::timeout_at(at, s.next()).await.unwrap_or(None),
+                None => s.next().await,
+            };
+            let Some(chunk) = next else { break };
             buf.extend_from_slice(&chunk.map_err(|e| Error::plain(e.to_string()))?);
             while let Some(n) = buf.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = buf.drain(..=n).collect();

@@ -294,7 +294,7 @@ fn lines(cx: &Cx, b: &Block, headers: bool) -> Vec<Vec<String>> {
 
 async fn watch(cx: &Cx, targets: &[Target], format: Option<Format>) -> Result<(), Error> {
     let [t] = targets else {
-        return Err(Error::plain("you may only specify a single resource type when watching"));
+        return Err(Error::plain("you may only specify a single resource type"));
     };
     let events = cx.p.on("output-watch-events");
     let table = format.is_none();

@@ -211,20 +211,33 @@ pub async fn status(cx: Cx) -> Result<(), Error> {
     }
     let work = async {
         for (t, mut v) in found {
+            let field = format!("metadata.name={}", t.name);
+            let list = with_query(t.resource.collection(&t.namespace), &[("fieldSelector", &field)]);
+            let (mut version, mut last) = (String::new(), String::new());
             loop {
                 let (said, done) = progress(&t.resource.kind, &v, revision)?;
-                print::out(&said);
+                // An object read again says nothing new.
+                if !version.is_empty() || said != last {
+                    print::out(&said);
+                }
+                last = said;
                 if done || !cx.p.on("watch") {
                     break;
                 }
-                let p = with_query(
-                    t.resource.collection(&t.namespace),
-                    &[
-                        ("fieldSelector", &format!("metadata.name={}", t.name)),
-                        ("watch", "true"),
-                        ("resourceVersion", text(&v, "/metadata/resourceVersion")),
-                    ],
-                );
+                // From the list's version: an object's own may be older than what the server remembers.
+                if version.is_empty() {
+                    let mut l = cx.get(&list).await?;
+                    text(&l, "/metadata/resourceVersion").clone_into(&mut version);
+                    let now = l["items"][0].take();
+                    if now.is_null() {
+                        return Err(Error::plain("object has been deleted"));
+                    }
+                    if now["metadata"]["resourceVersion"] != v["metadata"]["resourceVersion"] {
+                        v = now;
+                        continue;
+                    }
+                }
+                let p = with_query(list.clone(), &[("watch", "true"), ("resourceVersion", &version)]);
                 let mut next = None;
                 cx.lines(&p, "application/json", |mut e| {
                     next = Some((text(&e, "/type").to_owned(), e["object"].take()));
@@ -233,8 +246,14 @@ pub async fn status(cx: Cx) -> Result<(), Error> {
                 .await?;
                 match next {
                     Some((k, _)) if k == "DELETED" => return Err(Error::plain("object has been deleted")),
-                    Some((k, o)) if k != "ERROR" => v = o,
-                    _ => v = cx.get(&t.path("")).await?,
+                    Some((k, o)) if k != "ERROR" => {
+                        text(&o, "/metadata/resourceVersion").clone_into(&mut version);
+                        v = o;
+                    }
+                    _ => {
+                        version.clear();
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
                 }
             }
         }
