@@ -1,5 +1,7 @@
 //! The web interface: files compressed when the bundle was built, served as they are.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use serve::Body;
@@ -21,9 +23,13 @@ pub const BUNDLE: &[Asset] = include!("../dist/table.rs");
 /// Bytes that one file may unpack to, for clients without gzip.
 const MAX_PLAIN: u64 = 16 << 20;
 
+const PAGE: &str = "index.html";
+/// Stands in the page where its nonce goes.
+pub const NONCE: &str = "@NONCE@";
+
 pub fn find(path: &str) -> Option<&'static Asset> {
     let path = path.trim_start_matches('/');
-    let path = if path.is_empty() { "index.html" } else { path };
+    let path = if path.is_empty() { PAGE } else { path };
     BUNDLE.iter().find(|a| a.path == path)
 }
 
@@ -31,6 +37,9 @@ pub(crate) fn answer(path: &str, h: &HeaderMap) -> Response<Body> {
     let Some(asset) = find(path) else {
         return crate::status(StatusCode::NOT_FOUND, "there is no such page: begin at /");
     };
+    if asset.path == PAGE {
+        return page(asset);
+    }
     let mut r = Response::new(serve::empty());
     let out = r.headers_mut();
     out.insert(header::ETAG, HeaderValue::from_static(asset.etag));
@@ -48,6 +57,22 @@ pub(crate) fn answer(path: &str, h: &HeaderMap) -> Response<Body> {
     } else {
         *r.body_mut() = serve::full(plain(asset));
     }
+    r
+}
+
+/// The page, with a word of its own each time: style sheets that its scripts make carry it.
+fn page(asset: &Asset) -> Response<Body> {
+    let mut word = [0; 16];
+    if aws_lc_rs::rand::fill(&mut word).is_err() {
+        return crate::status(StatusCode::INTERNAL_SERVER_ERROR, "no randomness");
+    }
+    let nonce = URL_SAFE_NO_PAD.encode(word);
+    let html = String::from_utf8_lossy(&plain(asset)).replace(NONCE, &nonce);
+    let mut r = Response::new(serve::full(html));
+    let out = r.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    crate::guard::page_policy(out, &nonce);
     r
 }
 

@@ -125,8 +125,8 @@ impl Dashboard {
     }
 }
 
-/// What a refusal says, as much of it as is passed on.
-async fn beginning(body: client::raw::Body) -> Bytes {
+/// What a short answer says; of a long one the beginning.
+pub(crate) async fn beginning(body: client::raw::Body) -> Bytes {
     let mut out = Vec::new();
     let mut pieces = body.into_data_stream();
     while let Some(Ok(b)) = pieces.next().await {

@@ -1,16 +1,9 @@
 //! Which requests are let in, with what they are sent on, and the headers every answer gets. No IO.
 
-use base64::Engine;
-use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use crate::session;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, uri::Authority};
 
-/// Carries the token where something on the way takes `Authorization` away (the API server's own proxy does).
-pub const TOKEN: HeaderName = HeaderName::from_static("x-dashboard-authorization");
-/// The token as a WebSocket subprotocol, as the API server takes it.
-pub const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
-/// The same under a name that the API server's proxy leaves alone.
-pub const OWN_BEARER_PROTOCOL: &str = "base64url.bearer.dashboard.keelson.";
 /// The subprotocol of [`crate::bridge`].
 pub const STREAM_PROTOCOL: &str = "stream.dashboard.keelson";
 
@@ -18,9 +11,10 @@ pub const STREAM_PROTOCOL: &str = "stream.dashboard.keelson";
 pub const TABLE_PREFIX: &str = "/stream-table";
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
-const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
-frame-ancestors 'none'";
+/// What every page may do; the page itself may in addition use the style sheets that its scripts make (`nonce`).
+const POLICY: &str = "default-src 'none'; script-src 'self'; img-src 'self' data:; font-src 'self'; \
+connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+style-src 'self'";
 
 /// What goes on to the API server of a request's headers; nothing else does.
 const FORWARDED: &[&str] = &["accept", "accept-language", "content-type", "if-match", "if-none-match"];
@@ -43,6 +37,10 @@ pub enum Refused {
     NoToken,
     #[error("the request comes from a page of another site")]
     OtherSite,
+    #[error("the request does not say which page it comes from")]
+    NoOrigin,
+    #[error("over plain HTTP the token could be read on its way: open the dashboard with https://")]
+    Plain,
     #[error(
         "the dashboard does not open what runs in the cluster (the proxy subresource): use kubectl proxy or port-forward"
     )]
@@ -63,39 +61,52 @@ pub fn stream_target(path: &str) -> Option<&str> {
     rest.filter(|p| is_api(p))
 }
 
-/// Judges a request for the API server; the answer is its token.
-pub fn admit(method: &Method, path: &str, h: &HeaderMap) -> Result<HeaderValue, Refused> {
+/// Judges a request for the API server; the answer is what it is authorized with, nothing where the API asks for none.
+pub fn admit(method: &Method, path: &str, h: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
     if !matches!(
         *method,
         Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE
     ) {
         return Err(Refused::Method);
     }
-    if !same_site(h) {
-        return Err(Refused::OtherSite);
-    }
+    same_site(h)?;
     if is_proxying(path) {
         return Err(Refused::NoProxying);
     }
-    token(h).ok_or(Refused::NoToken)
+    token(h)
 }
 
-/// Pages of other sites are kept out twice: they have no token, and their requests say where they come from.
-fn same_site(h: &HeaderMap) -> bool {
-    if let Some(site) = h.get("sec-fetch-site") {
-        return site == "same-origin" || site == "none";
+/// Pages of other sites are kept out twice: they have no key, and their requests say where they come from.
+pub fn same_site(h: &HeaderMap) -> Result<(), Refused> {
+    if h.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        return Err(Refused::OtherSite);
     }
-    let Some(origin) = h.get(header::ORIGIN) else { return true };
+    let Some(origin) = h.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, a)| a);
     let is = |name: &HeaderName| h.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
-    match (origin, is(&HeaderName::from_static("x-forwarded-host")).or_else(|| is(&header::HOST))) {
-        (Some(o), Some(host)) => {
-            let parse = |s: &str| s.parse::<Authority>().ok().map(|a| a.as_str().to_ascii_lowercase());
-            parse(o).is_some() && parse(o) == parse(host)
-        }
-        // HTTP/2 has no Host; browsers that speak it send Sec-Fetch-Site.
-        _ => false,
+    let host = is(&HeaderName::from_static("x-forwarded-host")).or_else(|| is(&header::HOST));
+    let parse = |s: &str| s.parse::<Authority>().ok().map(|a| a.as_str().to_ascii_lowercase());
+    match (origin, host) {
+        (Some(o), Some(host)) if parse(o).is_some() && parse(o) == parse(host) => Ok(()),
+        // HTTP/2 has no Host; browsers that speak it have said Sec-Fetch-Site.
+        (Some(_), None) if h.contains_key("sec-fetch-site") => Ok(()),
+        _ => Err(Refused::OtherSite),
     }
+}
+
+/// Whether the page that a login comes from was fetched over TLS. Without, it must be on this very machine.
+pub fn came_by_tls(h: &HeaderMap) -> Result<bool, Refused> {
+    let origin = h.get(header::ORIGIN).and_then(|o| o.to_str().ok()).ok_or(Refused::NoOrigin)?;
+    if origin.starts_with("https://") {
+        return Ok(true);
+    }
+    let authority = origin.strip_prefix("http://").and_then(|a| a.parse::<Authority>().ok());
+    let authority = authority.ok_or(Refused::OtherSite)?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let here = host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if here { Ok(false) } else { Err(Refused::Plain) }
 }
 
 /// `…/{pods,services,nodes}/NAME/proxy`: pages that anybody in the cluster writes must not come from this origin.
@@ -128,25 +139,26 @@ fn percent_decode(s: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The user's token, as an `Authorization` header. Only bearer tokens: a browser sends `Basic` by itself.
-fn token(h: &HeaderMap) -> Option<HeaderValue> {
-    let bearer = |v: &HeaderValue| {
-        let t = v.to_str().ok()?;
-        let (scheme, token) = t.split_once(' ')?;
-        (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| secret(token.trim()))?
-    };
-    let given = h.get(&TOKEN).and_then(bearer).or_else(|| h.get(header::AUTHORIZATION).and_then(bearer));
-    given.or_else(|| {
-        let encoded = streams::negotiate::websocket_protocols(h)
-            .into_iter()
-            .find_map(|p| p.strip_prefix(OWN_BEARER_PROTOCOL).or_else(|| p.strip_prefix(BEARER_PROTOCOL)))?;
-        let raw = URL_SAFE_NO_PAD.decode(encoded).or_else(|_| URL_SAFE.decode(encoded)).ok()?;
-        let text = String::from_utf8(raw).ok().filter(|t| !t.is_empty())?;
-        secret(&text)
-    })
+/// The user's token: of the session, or a bearer token as scripts send it (a browser sends only `Basic` by itself).
+fn token(h: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
+    if let Some(given) = h.get(header::AUTHORIZATION) {
+        let given = given.to_str().ok().and_then(|t| t.split_once(' '));
+        let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        return given.and_then(|(_, t)| bearer(t.trim())).map(Some).ok_or(Refused::NoToken);
+    }
+    let token = session::token(h).ok_or(Refused::NoToken)?;
+    // Any page may open a WebSocket anywhere, and the browser sends cookies along.
+    if streams::negotiate::is_websocket(h) && !h.contains_key(header::ORIGIN) {
+        return Err(Refused::NoOrigin);
+    }
+    if token.is_empty() { Ok(None) } else { bearer(&token).map(Some).ok_or(Refused::NoToken) }
 }
 
-fn secret(token: &str) -> Option<HeaderValue> {
+/// A token as a header; `None` if it cannot be one.
+pub fn bearer(token: &str) -> Option<HeaderValue> {
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
+    }
     let mut v = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     v.set_sensitive(true);
     Some(v)
@@ -161,17 +173,19 @@ fn pick(from: &HeaderMap, names: &[&'static str], to: &mut HeaderMap) {
 }
 
 /// The headers of a request as it is sent on.
-pub fn forwarded(h: &HeaderMap, token: HeaderValue) -> HeaderMap {
+pub fn forwarded(h: &HeaderMap, token: Option<HeaderValue>) -> HeaderMap {
     let mut out = HeaderMap::new();
     pick(h, FORWARDED, &mut out);
-    out.insert(header::AUTHORIZATION, token);
+    if let Some(token) = token {
+        out.insert(header::AUTHORIZATION, token);
+    }
     out
 }
 
-/// The subprotocols that are asked of the API server: without tokens.
+/// The subprotocols that are asked of the API server: without the session's key.
 pub fn plain_protocols(h: &HeaderMap) -> Vec<&str> {
     let mut all = streams::negotiate::websocket_protocols(h);
-    all.retain(|p| !p.starts_with(BEARER_PROTOCOL) && !p.starts_with(OWN_BEARER_PROTOCOL));
+    all.retain(|p| !p.starts_with(session::KEY_PROTOCOL));
     all
 }
 
@@ -191,10 +205,17 @@ pub fn sandbox(h: &mut HeaderMap) {
     );
 }
 
+/// The policy of the page: style sheets that carry this word are its own.
+pub fn page_policy(h: &mut HeaderMap, nonce: &str) {
+    if let Ok(v) = HeaderValue::from_str(&format!("{POLICY} 'nonce-{nonce}'")) {
+        h.insert(header::CONTENT_SECURITY_POLICY, v);
+    }
+}
+
 /// The headers of every answer.
 pub fn secure(h: &mut HeaderMap) {
     if !h.contains_key(header::CONTENT_SECURITY_POLICY) {
-        h.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SCRIPT_POLICY));
+        h.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     }
     for (name, value) in [
         ("x-content-type-options", "nosniff"),

@@ -1,11 +1,13 @@
 //! The dashboard: a listener that serves the web interface (static bytes in the program) and carries its requests to
 //! the API server.
 //!
-//! It has no identity of its own. A request travels with the token that the browser sent, or not at all; what the user
-//! may not do, the dashboard cannot do. There are no cookies, so another site has nothing to ride on.
+//! It has no identity of its own. A request travels with the token of its session, or not at all; what the user may not
+//! do, the dashboard cannot do.
 //!
 //! - [`assets`]: the bundle, built from `web/` by `cargo xtask dashboard` and committed in `dist/`
 //! - [`guard`]: which requests are let in, and the headers every answer gets; pure
+//! - [`session`]: the token, sealed into cookies; pure but for randomness
+//! - [`login`]: how a session begins and ends
 //! - [`proxy`]: requests and remote commands, passed through
 //! - [`bridge`]: watches and followed logs as WebSockets, because a browser has only six HTTP/1.1 connections to a host
 //! - [`flags`]: the applet
@@ -14,7 +16,9 @@ pub mod assets;
 mod bridge;
 pub mod flags;
 pub mod guard;
+mod login;
 mod proxy;
+pub mod session;
 
 pub use flags::run;
 
@@ -93,6 +97,10 @@ impl Dashboard {
         let mut response = if let Some(target) = guard::stream_target(path) {
             let target = target.to_owned();
             self.bridge(req, &target).await
+        } else if path == login::PATH {
+            let mut r = self.session(req).await;
+            guard::sandbox(r.headers_mut());
+            r
         } else if guard::is_api(path) {
             let mut r = self.proxy(req).await;
             guard::sandbox(r.headers_mut());
@@ -152,7 +160,10 @@ fn failure(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
 fn refused(r: &guard::Refused) -> Response<Body> {
     let (code, reason) = match r {
         guard::Refused::NoToken => (StatusCode::UNAUTHORIZED, "Unauthorized"),
-        guard::Refused::OtherSite | guard::Refused::NoProxying => (StatusCode::FORBIDDEN, "Forbidden"),
+        guard::Refused::OtherSite
+        | guard::Refused::NoOrigin
+        | guard::Refused::NoProxying
+        | guard::Refused::Plain => (StatusCode::FORBIDDEN, "Forbidden"),
         guard::Refused::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
     };
     failure(code, reason, &r.to_string())

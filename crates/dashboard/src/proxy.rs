@@ -67,7 +67,7 @@ impl Dashboard {
     }
 
     /// exec and attach: the handshake goes on to the API server, then bytes flow both ways.
-    async fn tunnel(&self, mut req: Request<Incoming>, token: http::HeaderValue) -> Response<Body> {
+    async fn tunnel(&self, mut req: Request<Incoming>, token: Option<http::HeaderValue>) -> Response<Body> {
         if *req.method() != Method::GET {
             return refused(&guard::Refused::Method);
         }

@@ -1,11 +1,12 @@
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 import { keelsonBundle } from './build/bundle.mjs';
+import { xtermStyles } from './build/xterm.mjs';
 
 // Names without hashes: the server answers with entity tags, and diffs of dist/ keep the same files.
 export default defineConfig({
   base: './',
-  plugins: [react(), keelsonBundle()],
+  plugins: [react(), xtermStyles(), keelsonBundle()],
   build: {
     outDir: '../dist',
     emptyOutDir: true,

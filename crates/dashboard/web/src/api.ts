@@ -1,11 +1,10 @@
-// The API server, reached through the dashboard with the user's token, which lives in this tab only.
+// The API server, reached through the dashboard. The token is in cookies that no script can read; what this page has is
+// the key that opens them, which is worth nothing without them.
 import type { KObject } from './types';
 
-const KEY = 'keelson.token';
+const KEY = 'keelson.session';
 /** Where the dashboard is: a prefix when it is itself reached through a proxy. */
 const BASE = new URL('.', location.href.split('#')[0]).pathname.replace(/\/$/, '');
-/** The API server's proxy takes Authorization away, so behind it the token travels under another name. */
-const PROXIED = BASE.includes('/proxy');
 
 export class ApiError extends Error {
   constructor(
@@ -18,26 +17,56 @@ export class ApiError extends Error {
   }
 }
 
-let token = sessionStorage.getItem(KEY) ?? '';
+function stored(): string {
+  try {
+    return localStorage.getItem(KEY) ?? '';
+  } catch {
+    // Storage may be off: the session ends with the page then.
+    return '';
+  }
+}
+let key = stored();
 let onExpired: () => void = () => {};
 
-export const hasToken = () => token !== '';
-export function setToken(t: string) {
-  token = t;
-  if (t) sessionStorage.setItem(KEY, t);
-  else sessionStorage.removeItem(KEY);
+export const hasSession = () => key !== '';
+function setKey(k: string) {
+  key = k;
+  try {
+    if (k) localStorage.setItem(KEY, k);
+    else localStorage.removeItem(KEY);
+  } catch {
+    // As above.
+  }
 }
 export function whenExpired(f: () => void) {
   onExpired = f;
 }
+/** Another tab has logged in or out. */
+export function whenElsewhere(f: () => void) {
+  addEventListener('storage', (e) => {
+    if (e.key !== KEY || (e.newValue ?? '') === key) return;
+    key = e.newValue ?? '';
+    f();
+  });
+}
+
+export async function openSession(token: string) {
+  const r = await call<any>('POST', '/session', { body: { token } });
+  setKey(r.data.key);
+}
+export async function closeSession() {
+  const gone = call('DELETE', '/session').catch(() => {});
+  setKey('');
+  await gone;
+}
+/** Whether the API server asks nobody for a token. */
+export const isOpen = async () => !!(await call<any>('GET', '/session')).data.open;
 
 export interface Options {
   body?: unknown;
   type?: string;
   accept?: string;
   signal?: AbortSignal;
-  /** Another token than the one of the session: to try it. */
-  token?: string;
 }
 export interface Answer<T> {
   data: T;
@@ -64,8 +93,8 @@ function warningsOf(h: Headers): string[] {
 export async function call<T = KObject>(method: string, path: string, o: Options = {}): Promise<Answer<T>> {
   const headers: Record<string, string> = {
     accept: o.accept ?? 'application/json',
-    [PROXIED ? 'x-dashboard-authorization' : 'authorization']: `Bearer ${o.token ?? token}`,
   };
+  if (key) headers['x-dashboard-key'] = key;
   let body: string | undefined;
   if (o.body !== undefined) {
     headers['content-type'] = o.type ?? 'application/json';
@@ -73,14 +102,14 @@ export async function call<T = KObject>(method: string, path: string, o: Options
   }
   let r: Response;
   try {
-    r = await fetch(BASE + path, { method, headers, body, signal: o.signal, credentials: 'omit', cache: 'no-store' });
+    r = await fetch(BASE + path, { method, headers, body, signal: o.signal, credentials: 'same-origin', cache: 'no-store' });
   } catch (e) {
     if ((e as Error).name === 'AbortError') throw e;
     throw new ApiError(0, 'Unreachable', 'The dashboard does not answer. Is it still running?');
   }
   const text = await r.text();
   if (!r.ok) {
-    if (r.status === 401 && !o.token) onExpired();
+    if (r.status === 401 && path !== '/session') onExpired();
     throw failure(r.status, text);
   }
   const json = (r.headers.get('content-type') ?? '').includes('json');
@@ -88,16 +117,9 @@ export async function call<T = KObject>(method: string, path: string, o: Options
 }
 export const get = async <T = KObject>(path: string, o?: Options) => (await call<T>('GET', path, o)).data;
 
-function b64url(s: string) {
-  return btoa(String.fromCharCode(...new TextEncoder().encode(s)))
-    .replace(/\+/g, '-')
-    .replace(/\//g, '_')
-    .replace(/=+$/, '');
-}
 function socket(path: string, protocols: string[]): WebSocket {
-  const name = PROXIED ? 'base64url.bearer.dashboard.keelson.' : 'base64url.bearer.authorization.k8s.io.';
   const url = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${BASE}${path}`;
-  return new WebSocket(url, [...protocols, name + b64url(token)]);
+  return new WebSocket(url, [...protocols, `key.dashboard.keelson.${key}`]);
 }
 
 /** A remote command's channels. */

@@ -36,6 +36,8 @@ export class Live<T extends { metadata: Meta } | Row> {
     private path: string,
     private query: string,
     private table: boolean,
+    /** Keeps of an object what is looked at: lists of everything are long. */
+    private slim?: (o: any) => any,
   ) {}
 
   list(): T[] {
@@ -102,7 +104,7 @@ export class Live<T extends { metadata: Meta } | Row> {
         });
         if (!this.on) return;
         if (page.columnDefinitions?.length) this.columns = page.columnDefinitions;
-        for (const i of (this.table ? page.rows : page.items) ?? []) seen.set(this.meta(i).uid, i);
+        for (const i of (this.table ? page.rows : page.items) ?? []) seen.set(this.meta(i).uid, this.slim ? this.slim(i) : i);
         token = page.metadata.continue ?? '';
         rv = page.metadata.resourceVersion ?? '';
         if (seen.size >= MOST && token) {
@@ -139,7 +141,7 @@ export class Live<T extends { metadata: Meta } | Row> {
           const m = this.meta(i);
           if (e.type === 'DELETED') this.items.delete(m.uid);
           else {
-            this.items.set(m.uid, i);
+            this.items.set(m.uid, this.slim ? this.slim(i) : i);
             this.touched.set(m.uid, Date.now());
             if (this.touched.size > 2000) this.touched.clear();
           }
@@ -172,12 +174,12 @@ export function forgetLists() {
   for (const l of [...lists.values()]) l.stop();
 }
 
-function useLive<T extends { metadata: Meta } | Row>(path: string | null, query: string, table: boolean): Live<T> | null {
+function useLive<T extends { metadata: Meta } | Row>(path: string | null, query: string, table: boolean, slim?: (o: any) => any): Live<T> | null {
   const [, redraw] = useReducer((n: number) => n + 1, 0);
-  const key = path === null ? '' : `${table ? 'T' : 'O'} ${path}?${query}`;
+  const key = path === null ? '' : `${table ? 'T' : slim ? `S${slim.name}` : 'O'} ${path}?${query}`;
   let live: Live<T> | null = null;
   if (path !== null) {
-    live = (lists.get(key) as Live<T>) ?? new Live<T>(key, path, query, table);
+    live = (lists.get(key) as Live<T>) ?? new Live<T>(key, path, query, table, slim);
     lists.set(key, live);
   }
   useEffect(() => {
@@ -191,7 +193,7 @@ function useLive<T extends { metadata: Meta } | Row>(path: string | null, query:
   return live;
 }
 export const useTable = (path: string | null, query = '') => useLive<Row>(path, query, true);
-export const useObjects = (path: string | null, query = '') => useLive<KObject>(path, query, false);
+export const useObjects = (path: string | null, query = '', slim?: (o: any) => any) => useLive<KObject>(path, query, false, slim);
 
 /** Whether the user may; asked once a minute for the same thing at most. */
 const answers = new Map<string, { at: number; answer: Promise<boolean> }>();

@@ -1,6 +1,6 @@
 // Who is logged in, and the namespace that is looked at.
 import { useSyncExternalStore } from 'react';
-import { call, get, hasToken, setToken, whenExpired } from './api';
+import { call, closeSession, get, hasSession, openSession, whenElsewhere, whenExpired } from './api';
 import { discover, forgetDiscovery } from './kinds';
 import { forgetLists, forgetRights } from './live';
 
@@ -15,7 +15,7 @@ export interface Session {
   expired?: boolean;
 }
 let s: Session = {
-  phase: hasToken() ? 'starting' : 'out',
+  phase: hasSession() ? 'starting' : 'out',
   user: '',
   groups: [],
   version: '',
@@ -41,16 +41,15 @@ export function setNamespace(n: string) {
   set({ namespace: n });
 }
 
-async function whoami(token?: string) {
+async function whoami() {
   const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
-  const r = await call('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', { body, token });
+  const r = await call('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', { body });
   return r.data.status?.userInfo ?? {};
 }
 
-/** Tries a token, and keeps it when the API server knows whose it is. */
+/** Brings a token, once: the dashboard keeps it in the session's cookies when the API server knows whose it is. */
 export async function login(token: string) {
-  await whoami(token);
-  setToken(token);
+  await openSession(token);
   await start();
 }
 export async function start() {
@@ -75,12 +74,20 @@ async function mayListAll() {
   const r = await call('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', { body });
   return !!r.data.status?.allowed;
 }
-export function logout(expired = false) {
-  setToken('');
+function forget(p: Partial<Session>) {
   sessionStorage.removeItem('keelson.namespace');
   forgetLists();
   forgetRights();
   forgetDiscovery();
-  set({ phase: 'out', user: '', groups: [], namespace: '', expired, error: undefined });
+  set({ phase: 'out', user: '', groups: [], namespace: '', expired: false, error: undefined, ...p });
 }
-whenExpired(() => s.phase !== 'out' && logout(true));
+export function logout(expired = false) {
+  void closeSession();
+  forget({ expired });
+}
+// A browser that was closed has lost the cookies but kept the key: that is no end of a session worth telling of.
+whenExpired(() => s.phase !== 'out' && logout(s.phase === 'in'));
+whenElsewhere(() => {
+  forget({});
+  if (hasSession()) void start();
+});

@@ -141,7 +141,7 @@ export function Rows(p: Props) {
     p.onSelect?.(s);
   };
 
-  if (live.state === 'failed') return <Problem error={live.error} retry={() => live.retry()} />;
+  if (live.state === 'failed') return <Problem error={live.error} retry={() => live.retry()} page />;
   if (live.state === 'loading') return <Skeleton rows={p.inner ? 3 : 12} />;
   if (rows.length === 0)
     return live.items.size === 0 || p.inner ? (

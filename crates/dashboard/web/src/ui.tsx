@@ -23,6 +23,9 @@ const ICONS: Record<string, string> = {
   menu: 'M3 5h14M3 10h14M3 15h14',
   close: 'M5 5l10 10M15 5L5 15',
   copy: 'M7 7h9v9H7zM4 13V4h9',
+  warning: 'M10 3l8 14H2zM10 8v4M10 14.500h.01',
+  lock: 'M5 9h10v8H5zM7 9V6.500a3 3 0 0 1 6 0V9',
+  box: 'M3 7l7-4 7 4v7l-7 4-7-4zM3 7l7 4 7-4M10 11v7',
   check: 'M4 10l4 4 8-8',
   list: 'M4 5h12M4 10h12M4 15h12',
 };
@@ -89,18 +92,36 @@ export function Button(p: {
   );
 }
 
-export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+export function Empty({ title, children, good, lock }: { title: string; children?: ReactNode; good?: boolean; lock?: boolean }) {
   return (
     <div className="empty">
+      <span className={good ? 'disc good' : 'disc idle'}>
+        <Icon name={good ? 'check' : lock ? 'lock' : 'box'} size={20} />
+      </span>
       <b>{title}</b>
       {children && <div>{children}</div>}
     </div>
   );
 }
 
+/** What the account may not see is no failure: it is said, with what would change it. */
+function Forbidden({ error }: { error: ApiError }) {
+  return (
+    <div className="empty forbidden" role="alert">
+      <span className="disc warn">
+        <Icon name="lock" size={20} />
+      </span>
+      <b>{t('Your account may not see this')}</b>
+      <div>{t('Ask an administrator for a role that allows it, or choose another namespace.')}</div>
+      <code>{error.message}</code>
+    </div>
+  );
+}
+
 /** What went wrong, and what to do about it. */
-export function Problem({ error, retry }: { error: unknown; retry?: () => void }) {
+export function Problem({ error, retry, page }: { error: unknown; retry?: () => void; page?: boolean }) {
   const e = error instanceof ApiError ? error : undefined;
+  if (e?.code === 403 && page) return <Forbidden error={e} />;
   const advice =
     e?.code === 403
       ? t('Your account may not do this. Ask an administrator for a role that allows it.')

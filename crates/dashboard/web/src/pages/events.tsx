@@ -15,6 +15,28 @@ export function Events({ o, brief }: { o: KObject; brief?: boolean }) {
   let rows = live.list().slice().sort((a, b) => String(last(b)).localeCompare(String(last(a))));
   if (brief) rows = rows.slice(0, 6);
   if (rows.length === 0) return <Empty title={t('No events')}>{!brief && t('Events are kept for an hour.')}</Empty>;
+  if (brief)
+    return (
+      <ul className="feed">
+        {rows.map((e) => (
+          <li key={e.metadata.uid}>
+            <span className={`mark ${e.type === 'Warning' ? 'warn' : 'idle'}`} title={e.type} />
+            <div className="grow">
+              <div className="line">
+                <b>{e.reason}</b>
+                <span className="faint small">{e.source?.component || e.reportingComponent}</span>
+                <span className="grow" />
+                <span className="small">
+                  {(e.series?.count ?? e.count ?? 1) > 1 && `${e.series?.count ?? e.count}× `}
+                  <Age at={last(e)} />
+                </span>
+              </div>
+              <div className="why full">{e.message}</div>
+            </div>
+          </li>
+        ))}
+      </ul>
+    );
   return (
     <div className="table-box inner">
       <table className="events">

@@ -66,7 +66,7 @@ export function ObjectPage({ r, namespace, name, tab }: { r: Resource; namespace
     return (
       <>
         {crumbs}
-        <Problem error={live.error} retry={() => live.retry()} />
+        <Problem error={live.error} retry={() => live.retry()} page />
       </>
     );
   if (!o)
