@@ -1,6 +1,18 @@
 //! Everything that must be green before a change lands.
 
-use crate::sh;
+use crate::{e2e, faults, guide, ha, sh, suite};
+
+type Part = (&'static str, fn(&[String]) -> Result<(), String>, &'static [&'static str]);
+
+/// What is tried with real programs, after what cargo tests.
+const END_TO_END: &[Part] = &[
+    ("end to end, with real containers", e2e::run, &[]),
+    ("end to end, on two nodes", e2e::run, &["--nodes", "2"]),
+    ("a sample of upstream's own suite", suite::run, &["--sample", "--debug"]),
+    ("faults of the store", faults::run, &["--quick"]),
+    ("three of everything, one of them lost", ha::run, &["--quick"]),
+    ("the installation guide, on machines with systemd", guide::run, &["simple", "--quick"]),
+];
 
 pub fn run(_: &[String]) -> Result<(), String> {
     sh::step("formatting");
@@ -9,10 +21,10 @@ pub fn run(_: &[String]) -> Result<(), String> {
     sh::run(sh::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     sh::step("tidy, unit and integration tests");
     sh::run(sh::cargo().args(["test", "--quiet", "--workspace"]))?;
-    sh::step("end to end, with real containers");
-    crate::e2e::run(&[])?;
-    sh::step("end to end, on two nodes");
-    crate::e2e::run(&["--nodes".to_owned(), "2".to_owned()])?;
-    sh::step("a sample of upstream's own suite");
-    crate::suite::run(&["--sample".to_owned(), "--debug".to_owned()])
+    for (what, part, args) in END_TO_END {
+        sh::step(what);
+        let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+        part(&args)?;
+    }
+    Ok(())
 }

@@ -66,13 +66,11 @@ pub fn admit(pod: &Pod, others: &[std::sync::Arc<Pod>], node: &Node<'_>) -> Resu
     if is_critical(pod) {
         return Ok(());
     }
-    if let Some(labels) = node.labels {
-        if !selects(pod, labels) {
-            return no(
-                "NodeAffinity",
-                "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
-            );
-        }
+    if node.labels.is_some_and(|labels| !selects(pod, labels)) {
+        return no(
+            "NodeAffinity",
+            "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
+        );
     }
     let wanted: BTreeSet<_> = host_ports(s);
     if others.iter().any(|o| host_ports(spec(o)).iter().any(|p| conflict(&wanted, p))) {
