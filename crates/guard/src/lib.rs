@@ -245,8 +245,9 @@ pub async fn start(flags: &Serving, port: u16, shown: Shown, rt: &Runtime) -> Re
     };
     let tls = TlsSettings { certificates, client_ca: Some(client_ca), http2: true };
     let address = SocketAddr::new(flags.bind_address, port);
-    let listener =
-        Listener::bind(address).await.map_err(|e| format!("failed to listen on {address} (--secure-port): {e}"))?;
+    let listener = Listener::bind(address)
+        .await
+        .map_err(|e| format!("failed to listen on {address} (--secure-port): {e}"))?;
     let server = serve::Server::new(rt.clone()).tls(&tls).map_err(text)?;
     let ready = rt.ready.clone();
     rt.spawn("health and metrics", async move {

@@ -290,7 +290,8 @@ impl From<rusqlite::Error> for Made {
 fn create(path: &Path) -> Result<(), Made> {
     let new = beside(path, ".new");
     // What a start that was cut short left, and (as SQLite would) what belongs to a database that is no more.
-    for old in [&new, &beside(&new, "-wal"), &beside(&new, "-shm"), &beside(path, "-wal"), &beside(path, "-journal")]
+    for old in
+        [&new, &beside(&new, "-wal"), &beside(&new, "-shm"), &beside(path, "-wal"), &beside(path, "-journal")]
     {
         match std::fs::remove_file(old) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
@@ -299,8 +300,10 @@ fn create(path: &Path) -> Result<(), Made> {
     }
     // Made here and not by SQLite for its mode, which SQLite gives to the files beside it too.
     let f = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    let conn =
-        Connection::open_with_flags(&new, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let conn = Connection::open_with_flags(
+        &new,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     conn.execute_batch("PRAGMA synchronous = OFF;")?;
     number_or_text(&conn, "PRAGMA journal_mode = MEMORY")?;
     conn.execute_batch(&format!(

@@ -61,10 +61,7 @@ fn advice(error: &str) -> String {
         ("CertificateRequired", "it wants --etcd-certfile and --etcd-keyfile"),
         ("UnknownCA", "--etcd-certfile is not of its --trusted-ca-file"),
         ("InvalidContentType", "it speaks no TLS: --etcd-servers must be http://"),
-        (
-            "stream closed because of a broken pipe",
-            "does it speak TLS? then --etcd-servers must be https://",
-        ),
+        ("stream closed because of a broken pipe", "does it speak TLS? then --etcd-servers must be https://"),
         ("frame with invalid size", "does it speak TLS? then --etcd-servers must be https://"),
     ];
     let found = all.iter().find(|(mark, _)| error.contains(mark));
