@@ -1,6 +1,6 @@
 //! The functions of templates: Go's built-in ones, and kubectl's own.
 
-use super::truth;
+use super::{shown, truth};
 use crate::print::go;
 use serde_json::Value;
 
