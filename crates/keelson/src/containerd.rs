@@ -169,6 +169,10 @@ async fn ended(pid_file: &Path) -> Result<(), String> {
     if !String::from_utf8_lossy(&cmd).contains("containerd") {
         return Err(format!("process {pid} is no containerd"));
     }
+    #[expect(
+        deprecated,
+        reason = "what is deprecated is other things than owned file descriptors, as this one is"
+    )]
     let watched = tokio::io::unix::AsyncFd::with_interest(watched, tokio::io::Interest::READABLE);
     let gone =
         async { watched.map_err(|e| e.to_string())?.readable().await.map(drop).map_err(|e| e.to_string()) };

@@ -102,7 +102,7 @@ async fn assemble(
             cfg.cgroup_driver
         );
     }
-    node::claim::wait(&client, &cfg.node_name, &machine, &host_ips, &rt).await;
+    node::claim::wait(&client, &cfg.node_name, &machine, &host_ips, rt).await;
     let cgroups = cgroups::Cgroups::new(cgroups::Settings {
         enabled: cfg.cgroups_per_qos,
         systemd: driver == "systemd",
