@@ -4,7 +4,7 @@
     Asset { path: "assets/editor.js", kind: "text/javascript; charset=utf-8", etag: "\"b04de5d8058a233f3b56\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/editor.js.gz")) },
     Asset { path: "assets/history.js", kind: "text/javascript; charset=utf-8", etag: "\"8f518bdd1149961d9c33\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/history.js.gz")) },
     Asset { path: "assets/index.css", kind: "text/css; charset=utf-8", etag: "\"416e286a60a7ec631d24\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/index.css.gz")) },
-    Asset { path: "assets/index.js", kind: "text/javascript; charset=utf-8", etag: "\"f8a3a57e5b60bfdb71eb\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/index.js.gz")) },
+    Asset { path: "assets/index.js", kind: "text/javascript; charset=utf-8", etag: "\"19a7fddddb207fcd9df8\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/index.js.gz")) },
     Asset { path: "assets/logs.js", kind: "text/javascript; charset=utf-8", etag: "\"b2c63e348181df2b598e\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/logs.js.gz")) },
     Asset { path: "assets/terminal.css", kind: "text/css; charset=utf-8", etag: "\"c2de618f9656c020d82d\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/terminal.css.gz")) },
     Asset { path: "assets/terminal.js", kind: "text/javascript; charset=utf-8", etag: "\"d542099536c7790be1ab\"", bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/assets/terminal.js.gz")) },

@@ -127,10 +127,14 @@ if (!args.containers) {
 const token = kubectl('create', 'token', 'captain', '-n', 'kube-system', '--duration=2h').trim();
 const guest = kubectl('create', 'token', 'guest', '-n', 'shop', '--duration=2h').trim();
 
+let last;
+let said = [];
 async function open(prefs = {}) {
   const context = await browser.newContext({ viewport: { width: 1360, height: 850 }, locale: 'en-GB' });
   const page = await context.newPage();
+  last = page;
   const problems = [];
+  said = problems;
   const outside = [];
   page.on('console', (m) => m.type() === 'error' && !/status of (401|403|404|409|422)/.test(m.text()) && problems.push(m.text()));
   page.on('pageerror', (e) => problems.push(String(e)));
@@ -160,10 +164,11 @@ async function walk() {
   await page.locator('[role=alert]').waitFor();
   check('a wrong token is refused', /does not accept/.test(await text(page, '[role=alert]')));
   await login(page, token);
-  check('no cookie is set', (await context.cookies()).length === 0);
-  check('the token is in sessionStorage alone', await page.evaluate((t) => sessionStorage.getItem('keelson.token') === t && !JSON.stringify(localStorage).includes(t), token));
+  const cookies = await context.cookies();
+  check('the session is in cookies that no script reads', cookies.length > 0 && cookies.every((c) => c.httpOnly && c.secure && c.sameSite === 'Strict'), json(cookies.map((c) => c.name)));
+  check('the token itself is nowhere', !json(cookies).includes(token) && (await page.evaluate((t) => !JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]).includes(t), token)));
 
-  await page.locator('.count-card .big', { hasText: /\d/ }).first().waitFor();
+  await page.locator('.ring', { hasText: /\d/ }).first().waitFor();
   await page.waitForTimeout(1000);
   await shot(page, '01-overview');
   check('overview counts pods', /Pods/.test(await text(page)));
@@ -343,7 +348,7 @@ async function walk() {
   await page.locator('.topbar .menu button').click();
   await page.locator('[role=menuitem]', { hasText: 'Log out' }).click();
   await page.locator('input[type=password]').waitFor();
-  check('logging out forgets the token', await page.evaluate(() => sessionStorage.length === 0));
+  check('logging out ends the session', (await context.cookies()).length === 0 && (await page.evaluate(() => localStorage.getItem('keelson.session') === null)));
   await context.close();
 }
 
@@ -420,7 +425,8 @@ try {
       try {
         await f();
       } catch (e) {
-        check(f.name, false, String(e.stack ?? e).slice(0, 900));
+        check(f.name, false, `${String(e.stack ?? e).slice(0, 900)}\nin the console: ${said.slice(0, 5).join(' | ')}`);
+        await shot(last, `99-failed-${f.name}`);
       }
 } finally {
   await browser.close();

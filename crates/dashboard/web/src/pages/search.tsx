@@ -103,7 +103,8 @@ export function Palette({ sections, onClose }: { sections: Section[]; onClose: (
       .map((x) => x[1]);
   }, [text, pages, objects]);
   useEffect(() => setAt(0), [text]);
-  useEffect(() => list.current?.children[at]?.scrollIntoView({ block: 'nearest' }), [at]);
+  // Newer browsers answer a promise, which must not become the effect's cleanup.
+  useEffect(() => void list.current?.children[at]?.scrollIntoView({ block: 'nearest' }), [at]);
   const open = (h?: Hit) => {
     if (!h) return;
     onClose();
