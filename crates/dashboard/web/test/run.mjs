@@ -264,8 +264,8 @@ async function walk() {
   const edit = async (from, to) => {
     await page.locator('.cm-content').click();
     await page.keyboard.press('Control+f');
-    await page.locator('.cm-search [name=search]').fill(from);
-    await page.locator('.cm-search [name=replace]').fill(to);
+    await page.locator('.cm-search input[name=search]').fill(from);
+    await page.locator('.cm-search input[name=replace]').fill(to);
     await page.locator('.cm-search [name=replaceAll]').click();
     await page.keyboard.press('Escape');
   };
