@@ -136,7 +136,8 @@ async function open(prefs = {}) {
   const problems = [];
   said = problems;
   const outside = [];
-  page.on('console', (m) => m.type() === 'error' && !/status of (401|403|404|409|422)/.test(m.text()) && problems.push(m.text()));
+  // On a node's own network, pods that come and go are changes of the network to the browser.
+  page.on('console', (m) => m.type() === 'error' && !/status of (401|403|404|409|422)|ERR_NETWORK_CHANGED/.test(m.text()) && problems.push(m.text()));
   page.on('pageerror', (e) => problems.push(String(e)));
   page.on('request', (r) => !r.url().startsWith(args.url) && !/^(data|blob):/.test(r.url()) && outside.push(r.url()));
   await page.addInitScript((p) => !localStorage.getItem('keelson.prefs') && localStorage.setItem('keelson.prefs', JSON.stringify(p)), prefs);
