@@ -167,9 +167,11 @@ async fn a_write_whose_answer_is_lost_happens_once() {
     assert_eq!(seen, expected);
     // What nobody waits for any more does not happen later.
     let waiting = storage::Waiting::default();
+    // Deaf before the write is sent; the connection has heard of it once it has had a turn.
+    change.send_replace(Way::Deaf);
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let late = waiting.work(a.put("/registry/x/late", "late".into(), Some(0), 0));
     let leave = async {
-        change.send_replace(Way::Deaf);
         drop(waiting);
         tokio::time::sleep(Duration::from_millis(400)).await;
         change.send_replace(Way::Open);

@@ -227,7 +227,7 @@ pub const ROTATION: &[Step] = &[
     s(
         "w1",
         "renewed",
-        "journalctl -u kubelet --no-pager -n 1\nls /etc/kubernetes/ca\nopenssl x509 -in /etc/kubernetes/ca/kubelet-client-current.pem -noout -subject -enddate",
+        "journalctl -u kubelet --no-pager -g renewed -n 1\nls /etc/kubernetes/ca | tail -3\nopenssl x509 -in /etc/kubernetes/ca/kubelet-client-current.pem -noout -subject -enddate",
         "renewed the client certificate\nsystem:node:$W1",
         90,
     ),
