@@ -360,6 +360,11 @@ mod tests {
         let program = |name: &str| {
             let mut c = Command::new("sleep").arg0(name).arg("1000").spawn().unwrap();
             std::fs::write(&file, c.id().to_string()).unwrap();
+            // A process that has just begun has no arguments for a moment.
+            let cmd = format!("/proc/{}/cmdline", c.id());
+            while std::fs::read(&cmd).unwrap().is_empty() {
+                std::thread::yield_now();
+            }
             move || (c.kill().unwrap(), c.wait().unwrap())
         };
         let mut end = program("other");
