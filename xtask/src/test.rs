@@ -9,7 +9,7 @@ const END_TO_END: &[Part] = &[
     ("end to end, with real containers", e2e::run, &[]),
     ("end to end, on two nodes", e2e::run, &["--nodes", "2"]),
     ("a sample of upstream's own suite", suite::run, &["--sample", "--debug"]),
-    ("faults of the store", faults::run, &["--quick"]),
+    ("faults of the store", faults::run, &["--quick", "--subject", "ours", "--seed", "1"]),
     ("three of everything, one of them lost", ha::run, &["--quick"]),
     ("the installation guide, on machines with systemd", guide::run, &["simple", "--quick"]),
 ];
