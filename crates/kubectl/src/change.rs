@@ -12,6 +12,8 @@ pub const ALL: Flag =
     flag("all", None, Form::Bool, "false", "Select all resources, in the namespace of the specified types");
 pub const LOCAL: Flag =
     flag("local", None, Form::Bool, "false", "Change what -f holds and print it; ask no server");
+/// Which objects [`each`] changes, and where.
+pub const REACH: &[Flag] = &[ALL, LOCAL];
 
 /// Where a kind has its pod's spec.
 pub fn pod_spec(kind: &str) -> Option<&'static str> {

@@ -34,6 +34,41 @@ pub const fn flag(
     Flag { name, short, form, default, help }
 }
 
+/// The flags of several lists as one: `join!(objects::FILES, objects::WRITE, &[flag(…)])`.
+macro_rules! join {
+    ($($list:expr),+ $(,)?) => {{
+        const LISTS: &[&[$crate::flags::Flag]] = &[$($list),+];
+        const ALL: [$crate::flags::Flag; $crate::flags::count(LISTS)] = $crate::flags::joined(LISTS);
+        &ALL
+    }};
+}
+pub(crate) use join;
+
+pub const fn count(lists: &[&[Flag]]) -> usize {
+    let (mut i, mut n) = (0, 0);
+    while i < lists.len() {
+        n += lists[i].len();
+        i += 1;
+    }
+    n
+}
+
+/// What [`join`] is made of: `N` is [`count`] of the lists.
+pub const fn joined<const N: usize>(lists: &[&[Flag]]) -> [Flag; N] {
+    let mut all = [flag("", None, Form::Bool, "", ""); N];
+    let (mut list, mut n) = (0, 0);
+    while list < lists.len() {
+        let mut i = 0;
+        while i < lists[list].len() {
+            all[n] = lists[list][i];
+            n += 1;
+            i += 1;
+        }
+        list += 1;
+    }
+    all
+}
+
 /// Flags of every command.
 pub const GLOBAL: &[Flag] = &[
     flag("kubeconfig", None, Form::Text, "", "Path to the kubeconfig file to use for CLI requests."),

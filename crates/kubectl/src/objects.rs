@@ -54,6 +54,10 @@ pub const MANAGED: Flag =
     flag("show-managed-fields", None, Form::Bool, "false", "Keep managedFields when printing JSON or YAML");
 pub const FIELD_MANAGER: Flag =
     flag("field-manager", None, Form::Text, "", "Name of the manager to track field ownership");
+/// Of commands that take objects from files.
+pub const FILES: &[Flag] = &[FILENAME, RECURSIVE, KUSTOMIZE];
+/// Of commands that change objects and print them.
+pub const WRITE: &[Flag] = &[OUTPUT, DRY_RUN, MANAGED, FIELD_MANAGER];
 
 /// One object, or with an empty name all of a type that selectors match.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use super::create::{LAST_APPLIED, post, validation, with_last_applied};
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::files::Manifest;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, Target, text};
 use bytes::Bytes;
 use client::url::with_query;
@@ -19,21 +19,33 @@ super::commands! {
         FLAGS, run;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    flag("field-manager", None, Form::Text, "", "Name of the manager to track field ownership"),
-    flag("server-side", None, Form::Bool, "false", "Apply on the server instead of the client"),
-    flag("force-conflicts", None, Form::Bool, "false", "Take fields from other managers, with --server-side"),
-    flag("overwrite", None, Form::Bool, "true", "Resolve conflicts with other changes in favour of the file"),
-    flag("validate", None, Form::Maybe("strict"), "strict", "Field validation: strict, warn or ignore"),
-    flag("prune", None, Form::Bool, "false", "Not supported"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        objects::OUTPUT,
+        objects::DRY_RUN,
+        objects::MANAGED,
+        flag("field-manager", None, Form::Text, "", "Name of the manager to track field ownership"),
+        flag("server-side", None, Form::Bool, "false", "Apply on the server instead of the client"),
+        flag(
+            "force-conflicts",
+            None,
+            Form::Bool,
+            "false",
+            "Take fields from other managers, with --server-side"
+        ),
+        flag(
+            "overwrite",
+            None,
+            Form::Bool,
+            "true",
+            "Resolve conflicts with other changes in favour of the file"
+        ),
+        flag("validate", None, Form::Maybe("strict"), "strict", "Field validation: strict, warn or ignore"),
+        flag("prune", None, Form::Bool, "false", "Not supported")
+    ]
+);
 
 pub async fn run(cx: Cx) -> Result<(), Error> {
     let dry = DryRun::of(&cx)?;

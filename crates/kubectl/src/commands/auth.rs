@@ -1,5 +1,6 @@
 //! `auth can-i`, `auth whoami`.
 
+use super::create_more::VERBS;
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::flags::{Flag, Form, flag};
@@ -29,29 +30,8 @@ pub const CAN_I: &[Flag] = &[
     flag("subresource", None, Form::Text, "", "A subresource such as pods/log or deployments/scale"),
 ];
 
-const VERBS: &[&str] = &[
-    "*",
-    "approve",
-    "attest",
-    "bind",
-    "create",
-    "delete",
-    "deletecollection",
-    "escalate",
-    "get",
-    "head",
-    "impersonate",
-    "list",
-    "options",
-    "patch",
-    "post",
-    "proxy",
-    "put",
-    "sign",
-    "update",
-    "use",
-    "watch",
-];
+/// Verbs of addresses that are no resources, beside those that resources have too.
+const HTTP_VERBS: &[&str] = &["head", "options", "post", "put"];
 
 async fn list(cx: &Cx) -> Result<(), Error> {
     if cx.p.on("quiet") || cx.p.on("all-namespaces") || !cx.p.text("subresource").is_empty() {
@@ -90,7 +70,8 @@ pub async fn can_i(cx: Cx) -> Result<(), Error> {
             "you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.",
         ));
     };
-    if !VERBS.contains(&verb.as_str()) && !what.starts_with('/') {
+    let usual = VERBS.iter().chain(HTTP_VERBS).any(|v| v == verb);
+    if !usual && !what.starts_with('/') {
         eprintln!("Warning: verb '{verb}' is not a known verb\n");
     }
     let spec = if what.starts_with('/') {

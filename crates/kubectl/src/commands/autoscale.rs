@@ -3,7 +3,7 @@
 use super::create;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects;
 use serde_json::{Value, json};
 
@@ -14,28 +14,25 @@ super::commands! {
         FLAGS, run;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    create::SAVE,
-    flag("min", None, Form::Text, "-1", "The lower limit for the number of pods; default: the server's"),
-    flag("max", None, Form::Text, "-1", "The upper limit for the number of pods. Required."),
-    flag(
-        "cpu-percent",
-        None,
-        Form::Text,
-        "-1",
-        "The target average CPU utilization, in percent of requested CPU",
-    ),
-    flag("cpu", None, Form::Text, "", "Target CPU: 70% of what is requested, or an amount (500m)"),
-    flag("memory", None, Form::Text, "", "Target memory: 70% of what is requested, or an amount (200Mi)"),
-    flag("name", None, Form::Text, "", "The name of the autoscaler; default: that of the object"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    objects::WRITE,
+    &[
+        create::SAVE,
+        flag("min", None, Form::Text, "-1", "The lower limit for the number of pods; default: the server's"),
+        flag("max", None, Form::Text, "-1", "The upper limit for the number of pods. Required."),
+        flag(
+            "cpu-percent",
+            None,
+            Form::Text,
+            "-1",
+            "The target average CPU utilization, in percent of requested CPU",
+        ),
+        flag("cpu", None, Form::Text, "", "Target CPU: 70% of what is requested, or an amount (500m)"),
+        flag("memory", None, Form::Text, "", "Target memory: 70% of what is requested, or an amount (200Mi)"),
+        flag("name", None, Form::Text, "", "The name of the autoscaler; default: that of the object")
+    ]
+);
 
 fn metric(name: &str, target: &str) -> Result<Value, Error> {
     let target = match target.strip_suffix('%') {

@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, Target, text};
 use http::Method;
 use serde_json::{Value, json};
@@ -18,14 +18,14 @@ super::commands! {
         FLAGS, deny;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::MANAGED,
-    flag("force", None, Form::Bool, "false", "Update the CSR even if it is already approved or denied"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::OUTPUT,
+        objects::MANAGED,
+        flag("force", None, Form::Bool, "false", "Update the CSR even if it is already approved or denied")
+    ]
+);
 
 const TRIES: usize = 10;
 

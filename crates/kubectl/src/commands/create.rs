@@ -3,7 +3,7 @@
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::files::Manifest;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, Target, text};
 use base64::Engine;
 use client::url::with_query;
@@ -53,57 +53,33 @@ pub const SAVE: Flag = flag(
     "Save the configuration in the object's annotation, for apply",
 );
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
-    objects::SELECTOR,
-    super::replace::RAW,
-];
-pub const MAKE: &[Flag] =
-    &[objects::OUTPUT, objects::DRY_RUN, objects::MANAGED, objects::FIELD_MANAGER, VALIDATE, SAVE];
-pub const DATA: &[Flag] = &[
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
-    flag("from-literal", None, Form::Each, "", "A key and its value: key=value"),
-    flag("from-file", None, Form::Each, "", "A file or folder, with a key before it or not: [key=]source"),
-    flag("from-env-file", None, Form::Each, "", "A file of lines key=value"),
-    HASH,
-];
-pub const SECRET: &[Flag] = &[
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
-    flag("from-literal", None, Form::Each, "", "A key and its value: key=value"),
-    flag("from-file", None, Form::Each, "", "A file or folder, with a key before it or not: [key=]source"),
-    flag("from-env-file", None, Form::Each, "", "A file of lines key=value"),
-    flag("type", None, Form::Text, "", "The type of secret to create"),
-    HASH,
-];
-pub const DEPLOY: &[Flag] = &[
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
-    flag("image", None, Form::List, "", "Image names to run"),
-    flag("replicas", Some('r'), Form::Text, "1", "Number of replicas"),
-    flag("port", None, Form::Text, "-1", "The container port that this deployment exposes"),
-];
+pub const FLAGS: &[Flag] = join!(objects::FILES, MAKE, &[objects::SELECTOR, super::replace::RAW]);
+pub const MAKE: &[Flag] = join!(objects::WRITE, &[VALIDATE, SAVE]);
+pub const DATA: &[Flag] = join!(
+    MAKE,
+    &[
+        flag("from-literal", None, Form::Each, "", "A key and its value: key=value"),
+        flag(
+            "from-file",
+            None,
+            Form::Each,
+            "",
+            "A file or folder, with a key before it or not: [key=]source"
+        ),
+        flag("from-env-file", None, Form::Each, "", "A file of lines key=value"),
+        HASH
+    ]
+);
+pub const SECRET: &[Flag] =
+    join!(DATA, &[flag("type", None, Form::Text, "", "The type of secret to create")]);
+pub const DEPLOY: &[Flag] = join!(
+    MAKE,
+    &[
+        flag("image", None, Form::List, "", "Image names to run"),
+        flag("replicas", Some('r'), Form::Text, "1", "Number of replicas"),
+        flag("port", None, Form::Text, "-1", "The container port that this deployment exposes")
+    ]
+);
 
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 

@@ -153,7 +153,7 @@ pub async fn token(cx: Cx) -> Result<(), Error> {
 }
 
 /// Verbs that rules of resources usually have.
-const VERBS: &[&str] = &[
+pub const VERBS: &[&str] = &[
     "*",
     "approve",
     "attest",

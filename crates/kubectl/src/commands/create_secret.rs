@@ -1,10 +1,9 @@
 //! Makers of secrets with a shape: certificates, logins of registries.
 
-use super::create::{HASH, SAVE, VALIDATE, make, name, with_hash};
+use super::create::{HASH, make, name, with_hash};
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
-use crate::objects;
+use crate::flags::{Flag, Form, flag, join};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -20,31 +19,25 @@ super::commands! {
         REGISTRY, registry;
 }
 
-const TLS: &[Flag] = &[
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
-    HASH,
-    flag("cert", None, Form::Text, "", "Path of the certificate, PEM"),
-    flag("key", None, Form::Text, "", "Path of its private key"),
-];
-const REGISTRY: &[Flag] = &[
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
-    HASH,
-    flag("docker-username", None, Form::Text, "", "Username at the registry"),
-    flag("docker-password", None, Form::Text, "", "Password at the registry"),
-    flag("docker-email", None, Form::Text, "", "Email address"),
-    flag("docker-server", None, Form::Text, "https://index.docker.io/v1/", "The registry"),
-    flag("from-file", None, Form::List, "", "A file of docker's: [key=]source"),
-];
+const TLS: &[Flag] = join!(
+    super::create::MAKE,
+    &[
+        HASH,
+        flag("cert", None, Form::Text, "", "Path of the certificate, PEM"),
+        flag("key", None, Form::Text, "", "Path of its private key")
+    ]
+);
+const REGISTRY: &[Flag] = join!(
+    super::create::MAKE,
+    &[
+        HASH,
+        flag("docker-username", None, Form::Text, "", "Username at the registry"),
+        flag("docker-password", None, Form::Text, "", "Password at the registry"),
+        flag("docker-email", None, Form::Text, "", "Email address"),
+        flag("docker-server", None, Form::Text, "https://index.docker.io/v1/", "The registry"),
+        flag("from-file", None, Form::List, "", "A file of docker's: [key=]source")
+    ]
+);
 
 fn read(p: &str) -> Result<Vec<u8>, Error> {
     std::fs::read(p)

@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, Target, text};
 use crate::print;
 use client::url::with_query;
@@ -17,38 +17,50 @@ super::commands! {
         FLAGS, run;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::FIELD_SELECTOR,
-    objects::OUTPUT,
-    objects::ALL_NAMESPACES,
-    objects::DRY_RUN,
-    super::replace::RAW,
-    flag("interactive", Some('i'), Form::Bool, "false", "Ask before deleting"),
-    flag("all", None, Form::Bool, "false", "Delete all resources, in the namespace of the specified types"),
-    flag("force", None, Form::Bool, "false", "Remove from the API at once, without waiting for the kubelet"),
-    flag("grace-period", None, Form::Text, "-1", "Seconds given to the resource to end; -1: its own"),
-    flag(
-        "now",
-        None,
-        Form::Bool,
-        "false",
-        "Signal resources for immediate shutdown (same as --grace-period=1)",
-    ),
-    flag(
-        "cascade",
-        None,
-        Form::Maybe("background"),
-        "background",
-        "\"background\", \"orphan\" or \"foreground\"",
-    ),
-    flag("ignore-not-found", None, Form::Bool, "false", "Treat \"not found\" as a successful delete"),
-    flag("wait", None, Form::Bool, "true", "Wait until the resources are gone"),
-    flag("timeout", None, Form::Text, "0s", "How long to wait; 0: as long as it takes"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        objects::FIELD_SELECTOR,
+        objects::OUTPUT,
+        objects::ALL_NAMESPACES,
+        objects::DRY_RUN,
+        super::replace::RAW,
+        flag("interactive", Some('i'), Form::Bool, "false", "Ask before deleting"),
+        flag(
+            "all",
+            None,
+            Form::Bool,
+            "false",
+            "Delete all resources, in the namespace of the specified types"
+        ),
+        flag(
+            "force",
+            None,
+            Form::Bool,
+            "false",
+            "Remove from the API at once, without waiting for the kubelet"
+        ),
+        flag("grace-period", None, Form::Text, "-1", "Seconds given to the resource to end; -1: its own"),
+        flag(
+            "now",
+            None,
+            Form::Bool,
+            "false",
+            "Signal resources for immediate shutdown (same as --grace-period=1)",
+        ),
+        flag(
+            "cascade",
+            None,
+            Form::Maybe("background"),
+            "background",
+            "\"background\", \"orphan\" or \"foreground\"",
+        ),
+        flag("ignore-not-found", None, Form::Bool, "false", "Treat \"not found\" as a successful delete"),
+        flag("wait", None, Form::Bool, "true", "Wait until the resources are gone"),
+        flag("timeout", None, Form::Text, "0s", "How long to wait; 0: as long as it takes")
+    ]
+);
 
 /// How dependents go, by `--cascade`.
 pub fn cascade(cx: &Cx) -> Result<&'static str, Error> {

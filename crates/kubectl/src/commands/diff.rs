@@ -3,7 +3,7 @@
 use super::apply;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, Target};
 use crate::print;
 use bytes::Bytes;
@@ -20,19 +20,25 @@ super::commands! {
         FLAGS, run;
 }
 
-const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    flag("server-side", None, Form::Bool, "false", "As with apply --server-side"),
-    flag("force-conflicts", None, Form::Bool, "false", "Take fields from other managers, with --server-side"),
-    flag("show-secrets", None, Form::Bool, "false", "Show the values of secrets"),
-    flag("concurrency", None, Form::Text, "1", "How many objects to ask for at a time"),
-    flag("prune", None, Form::Bool, "false", "Not supported"),
-];
+const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        objects::MANAGED,
+        objects::FIELD_MANAGER,
+        flag("server-side", None, Form::Bool, "false", "As with apply --server-side"),
+        flag(
+            "force-conflicts",
+            None,
+            Form::Bool,
+            "false",
+            "Take fields from other managers, with --server-side"
+        ),
+        flag("show-secrets", None, Form::Bool, "false", "Show the values of secrets"),
+        flag("concurrency", None, Form::Text, "1", "How many objects to ask for at a time"),
+        flag("prune", None, Form::Bool, "false", "Not supported")
+    ]
+);
 
 const TRIES: usize = 4;
 

@@ -5,7 +5,7 @@ use crate::change;
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::files;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, Target, text};
 use crate::print;
 use client::url::with_query;
@@ -23,19 +23,19 @@ super::commands! {
         FLAGS, run;
 }
 
-const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    flag("output", Some('o'), Form::Text, "yaml", "Format to edit in, and to print: yaml or json"),
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
-    flag("output-patch", None, Form::Bool, "false", "Print the patch"),
-    flag("subresource", None, Form::Text, "", "Edit this subresource: status, scale, resize"),
-    flag("windows-line-endings", None, Form::Bool, "false", "Edit with the line ends of Windows"),
-];
+const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        flag("output", Some('o'), Form::Text, "yaml", "Format to edit in, and to print: yaml or json"),
+        objects::MANAGED,
+        objects::FIELD_MANAGER,
+        VALIDATE,
+        SAVE,
+        flag("output-patch", None, Form::Bool, "false", "Print the patch"),
+        flag("subresource", None, Form::Text, "", "Edit this subresource: status, scale, resize"),
+        flag("windows-line-endings", None, Form::Bool, "false", "Edit with the line ends of Windows")
+    ]
+);
 
 const HEADER: &str = "# Please edit the object below. Lines beginning with a '#' will be ignored,
 # and an empty file will abort the edit. If an error occurs while saving this file will be

@@ -3,7 +3,7 @@
 use super::create;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, text};
 use serde_json::{Value, json};
 
@@ -14,28 +14,25 @@ super::commands! {
         FLAGS, run;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    create::SAVE,
-    flag("overrides", None, Form::Text, "", "JSON to lay over the service; it must name its apiVersion"),
-    flag("load-balancer-ip", None, Form::Text, "", "The address to ask the load balancer for"),
-    flag("port", None, Form::Text, "", "The port that the service serves on; default: the object's own"),
-    flag("target-port", None, Form::Text, "", "Name or number of the container's port"),
-    flag("protocol", None, Form::Text, "", "The network protocol; default: TCP"),
-    flag("name", None, Form::Text, "", "The name of the service"),
-    flag("selector", None, Form::Text, "", "Labels of the pods, in place of the object's: a=b,c=d"),
-    flag("labels", Some('l'), Form::Text, "", "Labels of the service"),
-    flag("type", None, Form::Text, "", "ClusterIP, NodePort, LoadBalancer or ExternalName"),
-    flag("cluster-ip", None, Form::Text, "", "The service's address; None: a headless service"),
-    flag("external-ip", None, Form::Text, "", "An additional external address"),
-    flag("session-affinity", None, Form::Text, "", "None or ClientIP"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    objects::WRITE,
+    &[
+        create::SAVE,
+        flag("overrides", None, Form::Text, "", "JSON to lay over the service; it must name its apiVersion"),
+        flag("load-balancer-ip", None, Form::Text, "", "The address to ask the load balancer for"),
+        flag("port", None, Form::Text, "", "The port that the service serves on; default: the object's own"),
+        flag("target-port", None, Form::Text, "", "Name or number of the container's port"),
+        flag("protocol", None, Form::Text, "", "The network protocol; default: TCP"),
+        flag("name", None, Form::Text, "", "The name of the service"),
+        flag("selector", None, Form::Text, "", "Labels of the pods, in place of the object's: a=b,c=d"),
+        flag("labels", Some('l'), Form::Text, "", "Labels of the service"),
+        flag("type", None, Form::Text, "", "ClusterIP, NodePort, LoadBalancer or ExternalName"),
+        flag("cluster-ip", None, Form::Text, "", "The service's address; None: a headless service"),
+        flag("external-ip", None, Form::Text, "", "An additional external address"),
+        flag("session-affinity", None, Form::Text, "", "None or ClientIP")
+    ]
+);
 
 /// `a=b,c=d`.
 pub fn pairs(s: &str) -> Result<Value, Error> {

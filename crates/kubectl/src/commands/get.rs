@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, Target, text};
 use crate::print::{self, Format};
 use bytes::Bytes;
@@ -17,28 +17,34 @@ super::commands! {
         FLAGS, run;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::FIELD_SELECTOR,
-    objects::OUTPUT,
-    objects::ALL_NAMESPACES,
-    objects::MANAGED,
-    flag("watch", Some('w'), Form::Bool, "false", "After listing or getting, watch for changes"),
-    flag("watch-only", None, Form::Bool, "false", "Watch for changes without listing first"),
-    flag("output-watch-events", None, Form::Bool, "false", "Print the kind of event too, with --watch"),
-    flag("sort-by", None, Form::Text, "", "Sort by this JSONPath expression, e.g. '{.metadata.name}'"),
-    flag("show-labels", None, Form::Bool, "false", "Show all labels as the last column"),
-    flag("show-kind", None, Form::Bool, "false", "List the resource type for the objects"),
-    flag("no-headers", None, Form::Bool, "false", "Don't print headers"),
-    flag("label-columns", Some('L'), Form::List, "", "Labels that are presented as columns"),
-    flag("ignore-not-found", None, Form::Bool, "false", "Exit with code 0 when an object does not exist"),
-    flag("chunk-size", None, Form::Text, "500", "Return large lists in chunks; 0: all at once"),
-    flag("raw", None, Form::Text, "", "Raw URI to request from the server"),
-    flag("subresource", None, Form::Text, "", "Get this subresource of the objects: status, scale, resize"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        objects::FIELD_SELECTOR,
+        objects::OUTPUT,
+        objects::ALL_NAMESPACES,
+        objects::MANAGED,
+        flag("watch", Some('w'), Form::Bool, "false", "After listing or getting, watch for changes"),
+        flag("watch-only", None, Form::Bool, "false", "Watch for changes without listing first"),
+        flag("output-watch-events", None, Form::Bool, "false", "Print the kind of event too, with --watch"),
+        flag("sort-by", None, Form::Text, "", "Sort by this JSONPath expression, e.g. '{.metadata.name}'"),
+        flag("show-labels", None, Form::Bool, "false", "Show all labels as the last column"),
+        flag("show-kind", None, Form::Bool, "false", "List the resource type for the objects"),
+        flag("no-headers", None, Form::Bool, "false", "Don't print headers"),
+        flag("label-columns", Some('L'), Form::List, "", "Labels that are presented as columns"),
+        flag("ignore-not-found", None, Form::Bool, "false", "Exit with code 0 when an object does not exist"),
+        flag("chunk-size", None, Form::Text, "500", "Return large lists in chunks; 0: all at once"),
+        flag("raw", None, Form::Text, "", "Raw URI to request from the server"),
+        flag(
+            "subresource",
+            None,
+            Form::Text,
+            "",
+            "Get this subresource of the objects: status, scale, resize"
+        )
+    ]
+);
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
 

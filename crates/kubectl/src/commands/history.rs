@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, Target, text};
 use crate::print;
 use client::url::{collection, with_query};
@@ -20,24 +20,16 @@ super::commands! {
         UNDO, undo;
 }
 
-pub const HISTORY: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    flag("revision", None, Form::Text, "0", "Show this revision's pod template"),
-];
-pub const UNDO: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    flag("to-revision", None, Form::Text, "0", "The revision to go back to; 0: the last one"),
-];
+pub const HISTORY: &[Flag] = join!(
+    objects::FILES,
+    &[objects::SELECTOR, flag("revision", None, Form::Text, "0", "Show this revision's pod template")]
+);
+pub const UNDO: &[Flag] = join!(
+    objects::FILES,
+    &[objects::SELECTOR],
+    objects::WRITE,
+    &[flag("to-revision", None, Form::Text, "0", "The revision to go back to; 0: the last one")]
+);
 
 const CAUSE: &str = "kubernetes.io/change-cause";
 const REVISION: &str = "deployment.kubernetes.io/revision";

@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun};
 use crate::print;
 use serde_json::{Value, json};
@@ -18,22 +18,28 @@ super::commands! {
         FLAGS, annotate;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::FIELD_SELECTOR,
-    objects::OUTPUT,
-    objects::ALL_NAMESPACES,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    flag("resource-version", None, Form::Text, "", "Only if the object is still of this version"),
-    flag("list", None, Form::Bool, "false", "List what the objects have"),
-    flag("overwrite", None, Form::Bool, "false", "Allow values to be overwritten"),
-    flag("all", None, Form::Bool, "false", "Select all resources, in the namespace of the specified types"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        objects::FIELD_SELECTOR,
+        objects::OUTPUT,
+        objects::ALL_NAMESPACES,
+        objects::DRY_RUN,
+        objects::MANAGED,
+        objects::FIELD_MANAGER,
+        flag("resource-version", None, Form::Text, "", "Only if the object is still of this version"),
+        flag("list", None, Form::Bool, "false", "List what the objects have"),
+        flag("overwrite", None, Form::Bool, "false", "Allow values to be overwritten"),
+        flag(
+            "all",
+            None,
+            Form::Bool,
+            "false",
+            "Select all resources, in the namespace of the specified types"
+        )
+    ]
+);
 
 pub async fn label(cx: Cx) -> Result<(), Error> {
     change(&cx, "labels", "label", "labeled").await

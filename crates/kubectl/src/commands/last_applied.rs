@@ -3,7 +3,7 @@
 use super::create::{LAST_APPLIED, with_last_applied};
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun};
 use crate::print;
 use serde_json::{Value, json};
@@ -19,23 +19,23 @@ super::commands! {
         SET, set;
 }
 
-const VIEW: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    flag("all", None, Form::Bool, "false", "All objects of the type in the namespace"),
-    flag("output", Some('o'), Form::Text, "yaml", "Output format: yaml or json"),
-];
-const SET: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    flag("create-annotation", None, Form::Bool, "false", "Also where an object has none yet"),
-];
+const VIEW: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        flag("all", None, Form::Bool, "false", "All objects of the type in the namespace"),
+        flag("output", Some('o'), Form::Text, "yaml", "Output format: yaml or json")
+    ]
+);
+const SET: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::OUTPUT,
+        objects::DRY_RUN,
+        objects::MANAGED,
+        flag("create-annotation", None, Form::Bool, "false", "Also where an object has none yet")
+    ]
+);
 
 pub async fn view(cx: Cx) -> Result<(), Error> {
     let o = cx.p.text("output");

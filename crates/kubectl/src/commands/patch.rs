@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, text};
 
 super::commands! {
@@ -12,19 +12,16 @@ super::commands! {
         FLAGS, run;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    flag("patch", Some('p'), Form::Text, "", "The patch, in JSON or YAML"),
-    flag("patch-file", None, Form::Text, "", "A file containing the patch"),
-    flag("type", None, Form::Text, "strategic", "The type of patch: json, merge or strategic"),
-    flag("subresource", None, Form::Text, "", "The subresource to patch: status, scale or resize"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    objects::WRITE,
+    &[
+        flag("patch", Some('p'), Form::Text, "", "The patch, in JSON or YAML"),
+        flag("patch-file", None, Form::Text, "", "A file containing the patch"),
+        flag("type", None, Form::Text, "strategic", "The type of patch: json, merge or strategic"),
+        flag("subresource", None, Form::Text, "", "The subresource to patch: status, scale or resize")
+    ]
+);
 
 pub async fn run(cx: Cx) -> Result<(), Error> {
     let dry = DryRun::of(&cx)?;

@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, Target, text};
 use crate::print;
 use http::Method;
@@ -15,16 +15,28 @@ super::commands! {
         FLAGS, run;
 }
 
-const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    flag("remove-extra-permissions", None, Form::Bool, "false", "Remove rules that the files do not have"),
-    flag("remove-extra-subjects", None, Form::Bool, "false", "Remove subjects that the files do not have"),
-];
+const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::OUTPUT,
+        objects::DRY_RUN,
+        objects::MANAGED,
+        flag(
+            "remove-extra-permissions",
+            None,
+            Form::Bool,
+            "false",
+            "Remove rules that the files do not have"
+        ),
+        flag(
+            "remove-extra-subjects",
+            None,
+            Form::Bool,
+            "false",
+            "Remove subjects that the files do not have"
+        )
+    ]
+);
 
 const TRIES: usize = 3;
 

@@ -1,10 +1,10 @@
 //! `replace`; and requests to a path as it is, for it and for `create` and `delete`.
 
-use super::create::{SAVE, VALIDATE, post, validation, with_last_applied};
+use super::create::{post, validation, with_last_applied};
 use super::delete;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, Target, text};
 use crate::print;
 use bytes::Bytes;
@@ -21,36 +21,37 @@ super::commands! {
 
 pub const RAW: Flag = flag("raw", None, Form::Text, "", "Send the file to this path of the server as it is");
 
-const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    VALIDATE,
-    SAVE,
-    RAW,
-    flag("subresource", None, Form::Text, "", "Replace this subresource: status, scale, resize"),
-    flag("force", None, Form::Bool, "false", "Delete the objects, and make them again"),
-    flag("grace-period", None, Form::Text, "-1", "With --force: seconds given to end; -1: the object's own"),
-    flag(
-        "cascade",
-        None,
-        Form::Maybe("background"),
-        "background",
-        "With --force: background, orphan or foreground",
-    ),
-    flag(
-        "timeout",
-        None,
-        Form::Text,
-        "0s",
-        "With --force: how long to wait until they are gone; 0: five minutes at least",
-    ),
-    flag("wait", None, Form::Bool, "false", "With --force: wait for finalizers too"),
-];
+const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    super::create::MAKE,
+    &[
+        RAW,
+        flag("subresource", None, Form::Text, "", "Replace this subresource: status, scale, resize"),
+        flag("force", None, Form::Bool, "false", "Delete the objects, and make them again"),
+        flag(
+            "grace-period",
+            None,
+            Form::Text,
+            "-1",
+            "With --force: seconds given to end; -1: the object's own"
+        ),
+        flag(
+            "cascade",
+            None,
+            Form::Maybe("background"),
+            "background",
+            "With --force: background, orphan or foreground",
+        ),
+        flag(
+            "timeout",
+            None,
+            Form::Text,
+            "0s",
+            "With --force: how long to wait until they are gone; 0: five minutes at least",
+        ),
+        flag("wait", None, Form::Bool, "false", "With --force: wait for finalizers too")
+    ]
+);
 
 /// Sends the one file of `-f`, or nothing, to the path of `--raw`, and prints the answer.
 pub async fn raw(cx: &Cx, method: Method) -> Result<(), Error> {

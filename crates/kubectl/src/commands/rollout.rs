@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, text};
 use crate::print;
 use client::url::with_query;
@@ -28,24 +28,23 @@ super::commands! {
         FLAGS, resume;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::FIELD_MANAGER,
-    objects::MANAGED,
-];
-pub const STATUS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    flag("watch", Some('w'), Form::Bool, "true", "Watch the status of the rollout until it's done"),
-    flag("timeout", None, Form::Text, "0s", "How long to wait; 0: as long as it takes"),
-    flag("revision", None, Form::Text, "0", "Only if the rollout is still this revision; 0: whichever it is"),
-];
+pub const FLAGS: &[Flag] =
+    join!(objects::FILES, &[objects::SELECTOR, objects::OUTPUT, objects::FIELD_MANAGER, objects::MANAGED]);
+pub const STATUS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        flag("watch", Some('w'), Form::Bool, "true", "Watch the status of the rollout until it's done"),
+        flag("timeout", None, Form::Text, "0s", "How long to wait; 0: as long as it takes"),
+        flag(
+            "revision",
+            None,
+            Form::Text,
+            "0",
+            "Only if the rollout is still this revision; 0: whichever it is"
+        )
+    ]
+);
 
 async fn change(cx: &Cx, done: &str, p: Value, only: &[&str]) -> Result<(), Error> {
     let many = !cx.p.text("selector").is_empty();

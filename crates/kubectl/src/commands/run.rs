@@ -6,7 +6,7 @@ use super::expose::pairs;
 use crate::cx::Cx;
 use crate::error::Error;
 use crate::files::Manifest;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, Target, text};
 use crate::{print, remote};
 use client::url::with_query;
@@ -22,39 +22,38 @@ super::commands! {
         FLAGS, run;
 }
 
-const FLAGS: &[Flag] = &[
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    create::SAVE,
-    flag("image", None, Form::Text, "", "The image for the container to run"),
-    flag("image-pull-policy", None, Form::Text, "", "Always, IfNotPresent or Never"),
-    flag("env", None, Form::Each, "", "An environment variable: NAME=value"),
-    flag("labels", Some('l'), Form::Text, "", "Labels of the pod: a=b,c=d"),
-    flag("annotations", None, Form::Each, "", "An annotation of the pod: a=b"),
-    flag("port", None, Form::Text, "", "The port that the container exposes"),
-    flag("expose", None, Form::Bool, "false", "Also make a ClusterIP service for the pod; needs --port"),
-    flag("restart", None, Form::Text, "Always", "Always, OnFailure or Never"),
-    flag("command", None, Form::Bool, "false", "Arguments are the command, not its arguments"),
-    flag("privileged", None, Form::Bool, "false", "Run the container in privileged mode"),
-    flag("overrides", None, Form::Text, "", "JSON to lay over the pod; it must name its apiVersion"),
-    flag(
-        "override-type",
-        None,
-        Form::Text,
-        "merge",
-        "How --overrides is laid over: json, merge or strategic",
-    ),
-    flag("attach", None, Form::Bool, "false", "Attach when the pod runs; default with -i"),
-    flag("stdin", Some('i'), Form::Bool, "false", "Keep stdin open on the container"),
-    flag("tty", Some('t'), Form::Bool, "false", "Allocate a TTY for the container"),
-    flag("leave-stdin-open", None, Form::Bool, "false", "Stdin stays open after the first session"),
-    flag("rm", None, Form::Bool, "false", "Delete the pod when the session ends"),
-    flag("quiet", Some('q'), Form::Bool, "false", "Say only what the container says"),
-    flag("detach-keys", None, Form::Text, "ctrl-p,ctrl-q", "The keys that end the session"),
-    flag("pod-running-timeout", None, Form::Text, "1m0s", "How long to wait until the pod runs"),
-];
+const FLAGS: &[Flag] = join!(
+    objects::WRITE,
+    &[
+        create::SAVE,
+        flag("image", None, Form::Text, "", "The image for the container to run"),
+        flag("image-pull-policy", None, Form::Text, "", "Always, IfNotPresent or Never"),
+        flag("env", None, Form::Each, "", "An environment variable: NAME=value"),
+        flag("labels", Some('l'), Form::Text, "", "Labels of the pod: a=b,c=d"),
+        flag("annotations", None, Form::Each, "", "An annotation of the pod: a=b"),
+        flag("port", None, Form::Text, "", "The port that the container exposes"),
+        flag("expose", None, Form::Bool, "false", "Also make a ClusterIP service for the pod; needs --port"),
+        flag("restart", None, Form::Text, "Always", "Always, OnFailure or Never"),
+        flag("command", None, Form::Bool, "false", "Arguments are the command, not its arguments"),
+        flag("privileged", None, Form::Bool, "false", "Run the container in privileged mode"),
+        flag("overrides", None, Form::Text, "", "JSON to lay over the pod; it must name its apiVersion"),
+        flag(
+            "override-type",
+            None,
+            Form::Text,
+            "merge",
+            "How --overrides is laid over: json, merge or strategic",
+        ),
+        flag("attach", None, Form::Bool, "false", "Attach when the pod runs; default with -i"),
+        flag("stdin", Some('i'), Form::Bool, "false", "Keep stdin open on the container"),
+        flag("tty", Some('t'), Form::Bool, "false", "Allocate a TTY for the container"),
+        flag("leave-stdin-open", None, Form::Bool, "false", "Stdin stays open after the first session"),
+        flag("rm", None, Form::Bool, "false", "Delete the pod when the session ends"),
+        flag("quiet", Some('q'), Form::Bool, "false", "Say only what the container says"),
+        flag("detach-keys", None, Form::Text, "ctrl-p,ctrl-q", "The keys that end the session"),
+        flag("pod-running-timeout", None, Form::Text, "1m0s", "How long to wait until the pod runs")
+    ]
+);
 
 fn pod(cx: &Cx, name: &str, rest: &[String]) -> Result<Value, Error> {
     let mut c = json!({"name": name, "image": cx.p.text("image"), "resources": {}});

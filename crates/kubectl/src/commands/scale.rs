@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, Target};
 use crate::print;
 use serde_json::{Value, json};
@@ -23,20 +23,26 @@ super::commands! {
         NODE, uncordon;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    flag("replicas", None, Form::Text, "", "The new desired number of replicas. Required."),
-    flag("current-replicas", None, Form::Text, "-1", "Precondition for current size"),
-    flag("resource-version", None, Form::Text, "", "Precondition for resource version"),
-    flag("all", None, Form::Bool, "false", "Select all resources in the namespace of the specified types"),
-    flag("timeout", None, Form::Text, "0s", "How long to wait until the size is reached; 0: do not wait"),
-];
+pub const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        objects::OUTPUT,
+        objects::DRY_RUN,
+        objects::MANAGED,
+        flag("replicas", None, Form::Text, "", "The new desired number of replicas. Required."),
+        flag("current-replicas", None, Form::Text, "-1", "Precondition for current size"),
+        flag("resource-version", None, Form::Text, "", "Precondition for resource version"),
+        flag(
+            "all",
+            None,
+            Form::Bool,
+            "false",
+            "Select all resources in the namespace of the specified types"
+        ),
+        flag("timeout", None, Form::Text, "0s", "How long to wait until the size is reached; 0: do not wait")
+    ]
+);
 /// How often a size that is waited for is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 pub const NODE: &[Flag] = &[objects::SELECTOR, objects::DRY_RUN];

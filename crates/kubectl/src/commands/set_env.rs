@@ -3,7 +3,7 @@
 use crate::change;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, Target, text};
 use crate::print;
 use client::url::object;
@@ -17,26 +17,22 @@ super::commands! {
         FLAGS, run;
 }
 
-const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    change::ALL,
-    change::LOCAL,
-    flag("containers", Some('c'), Form::Text, "*", "Names of the containers to change; may have *"),
-    flag("from", None, Form::Text, "", "A ConfigMap or Secret whose keys become variables"),
-    flag("prefix", None, Form::Text, "", "What the names of variables begin with"),
-    flag("env", Some('e'), Form::Each, "", "KEY=VALUE"),
-    flag("keys", None, Form::List, "", "Only these keys of --from"),
-    flag("list", None, Form::Bool, "false", "Show the variables"),
-    flag("resolve", None, Form::Bool, "false", "With --list: show what references mean"),
-    flag("overwrite", None, Form::Bool, "true", "Allow variables to be overwritten"),
-];
+const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[objects::SELECTOR],
+    objects::WRITE,
+    change::REACH,
+    &[
+        flag("containers", Some('c'), Form::Text, "*", "Names of the containers to change; may have *"),
+        flag("from", None, Form::Text, "", "A ConfigMap or Secret whose keys become variables"),
+        flag("prefix", None, Form::Text, "", "What the names of variables begin with"),
+        flag("env", Some('e'), Form::Each, "", "KEY=VALUE"),
+        flag("keys", None, Form::List, "", "Only these keys of --from"),
+        flag("list", None, Form::Bool, "false", "Show the variables"),
+        flag("resolve", None, Form::Bool, "false", "With --list: show what references mean"),
+        flag("overwrite", None, Form::Bool, "true", "Allow variables to be overwritten")
+    ]
+);
 
 /// Variables to set and names to remove.
 #[derive(Default)]

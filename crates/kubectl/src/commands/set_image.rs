@@ -3,7 +3,7 @@
 use crate::change;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::Flag;
+use crate::flags::{Flag, join};
 use crate::objects::{self, Target, text};
 use serde_json::Value;
 
@@ -14,18 +14,7 @@ super::commands! {
         FLAGS, run;
 }
 
-const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    change::ALL,
-    change::LOCAL,
-];
+const FLAGS: &[Flag] = join!(objects::FILES, &[objects::SELECTOR], objects::WRITE, change::REACH);
 
 fn update(t: &Target, v: &mut Value, images: &[(&str, &str)]) -> Result<(), Vec<Error>> {
     let spec = change::spec_of(t, v).map_err(|e| change::about(t, &e))?;

@@ -3,7 +3,7 @@
 use crate::change;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects;
 use meta::quantity::Quantity;
 use serde_json::{Value, json};
@@ -27,59 +27,35 @@ super::commands! {
         SUBJECT, subject;
 }
 
-const RESOURCES: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    change::ALL,
-    change::LOCAL,
-    flag("containers", Some('c'), Form::Text, "*", "Names of the containers to change; may have *"),
-    flag("limits", None, Form::Text, "", "Limits: cpu=100m,memory=256Mi"),
-    flag("requests", None, Form::Text, "", "Requests: cpu=100m,memory=256Mi"),
-];
-const ACCOUNT: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    change::ALL,
-    change::LOCAL,
-];
-const SELECTOR: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    change::ALL,
-    change::LOCAL,
-    flag("resource-version", None, Form::Text, "", "Only if the object is still of this version"),
-];
-const SUBJECT: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    change::ALL,
-    change::LOCAL,
-    flag("user", None, Form::List, "", "Usernames to bind to the role"),
-    flag("group", None, Form::List, "", "Groups to bind to the role"),
-    flag("serviceaccount", None, Form::List, "", "Service accounts to bind to the role: namespace:name"),
-];
+const RESOURCES: &[Flag] = join!(
+    objects::FILES,
+    &[objects::SELECTOR],
+    objects::WRITE,
+    change::REACH,
+    &[
+        flag("containers", Some('c'), Form::Text, "*", "Names of the containers to change; may have *"),
+        flag("limits", None, Form::Text, "", "Limits: cpu=100m,memory=256Mi"),
+        flag("requests", None, Form::Text, "", "Requests: cpu=100m,memory=256Mi")
+    ]
+);
+const ACCOUNT: &[Flag] = join!(objects::FILES, objects::WRITE, change::REACH);
+const SELECTOR: &[Flag] = join!(
+    objects::FILES,
+    objects::WRITE,
+    change::REACH,
+    &[flag("resource-version", None, Form::Text, "", "Only if the object is still of this version")]
+);
+const SUBJECT: &[Flag] = join!(
+    objects::FILES,
+    &[objects::SELECTOR],
+    objects::WRITE,
+    change::REACH,
+    &[
+        flag("user", None, Form::List, "", "Usernames to bind to the role"),
+        flag("group", None, Form::List, "", "Groups to bind to the role"),
+        flag("serviceaccount", None, Form::List, "", "Service accounts to bind to the role: namespace:name")
+    ]
+);
 
 /// `cpu=100m,memory=256Mi`.
 fn amounts(s: &str) -> Result<Vec<(String, String)>, Error> {

@@ -2,7 +2,7 @@
 
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, DryRun, text};
 use serde_json::{Value, json};
 
@@ -13,15 +13,14 @@ super::commands! {
         FLAGS, run;
 }
 
-pub const FLAGS: &[Flag] = &[
-    objects::SELECTOR,
-    objects::OUTPUT,
-    objects::DRY_RUN,
-    objects::MANAGED,
-    objects::FIELD_MANAGER,
-    flag("overwrite", None, Form::Bool, "false", "Allow taints to be overwritten"),
-    flag("all", None, Form::Bool, "false", "Select all nodes in the cluster"),
-];
+pub const FLAGS: &[Flag] = join!(
+    &[objects::SELECTOR],
+    objects::WRITE,
+    &[
+        flag("overwrite", None, Form::Bool, "false", "Allow taints to be overwritten"),
+        flag("all", None, Form::Bool, "false", "Select all nodes in the cluster")
+    ]
+);
 
 /// `key=value:Effect`; removed: `key-`, `key:Effect-`.
 #[derive(Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Nodes, namespaces, quotas, limits, priority classes, accounts, configuration.
 
 use super::Of;
-use super::network::timed_conditions;
+use super::network::{probed_conditions, timed_conditions};
 use super::out::{Out, date, l, list, or_none, pairs, word, words};
 use crate::error::Error;
 use crate::objects::{self, text};
@@ -194,23 +194,7 @@ pub async fn node(of: &Of<'_>, o: &mut Out) -> Result<(), Error> {
     taints(&v["spec"]["taints"], o);
     l!(o, 0, "Unschedulable:\t{}", v["spec"]["unschedulable"] == true);
     lease(of, name, o).await;
-    if list(v, "/status/conditions").next().is_some() {
-        l!(o, 0, "Conditions:\n  Type\tStatus\tLastHeartbeatTime\tLastTransitionTime\tReason\tMessage");
-        l!(o, 1, "----\t------\t-----------------\t------------------\t------\t-------");
-        for c in list(v, "/status/conditions") {
-            l!(
-                o,
-                1,
-                "{} \t{} \t{} \t{} \t{} \t{}",
-                text(c, "/type"),
-                text(c, "/status"),
-                date(text(c, "/lastHeartbeatTime")),
-                date(text(c, "/lastTransitionTime")),
-                text(c, "/reason"),
-                text(c, "/message")
-            );
-        }
-    }
+    probed_conditions(v, "LastHeartbeatTime", o);
     l!(o, 0, "Addresses:");
     list(v, "/status/addresses").for_each(|a| l!(o, 1, "{}:\t{}", text(a, "/type"), text(a, "/address")));
     for (title, at) in [("Capacity", "/status/capacity"), ("Allocatable", "/status/allocatable")] {

@@ -15,7 +15,7 @@ mod workload;
 use super::events;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::flags::{Flag, Form, flag};
+use crate::flags::{Flag, Form, flag, join};
 use crate::objects::{self, Target, text};
 use crate::print;
 use client::url::{collection, with_query};
@@ -30,21 +30,21 @@ super::commands! {
         FLAGS, run;
 }
 
-const FLAGS: &[Flag] = &[
-    objects::FILENAME,
-    objects::RECURSIVE,
-    objects::KUSTOMIZE,
-    objects::SELECTOR,
-    objects::ALL_NAMESPACES,
-    flag(
-        "show-events",
-        None,
-        Form::Bool,
-        "true",
-        "Display the objects' events; default: of a single one only",
-    ),
-    flag("chunk-size", None, Form::Text, "500", "Return large lists in chunks; 0: all at once"),
-];
+const FLAGS: &[Flag] = join!(
+    objects::FILES,
+    &[
+        objects::SELECTOR,
+        objects::ALL_NAMESPACES,
+        flag(
+            "show-events",
+            None,
+            Form::Bool,
+            "true",
+            "Display the objects' events; default: of a single one only",
+        ),
+        flag("chunk-size", None, Form::Text, "500", "Return large lists in chunks; 0: all at once")
+    ]
+);
 
 /// What a description is made of.
 pub struct Of<'a> {

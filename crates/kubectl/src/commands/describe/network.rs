@@ -314,6 +314,30 @@ pub fn timed_conditions(v: &Value, o: &mut Out) {
     }
 }
 
+/// The same with when they were last looked at, which kinds name differently: `LastProbeTime`.
+pub fn probed_conditions(v: &Value, probed: &str, o: &mut Out) {
+    if list(v, "/status/conditions").next().is_none() {
+        return;
+    }
+    l!(o, 0, "Conditions:");
+    l!(o, 1, "Type\tStatus\t{probed}\tLastTransitionTime\tReason\tMessage");
+    l!(o, 1, "----\t------\t-----------------\t------------------\t------\t-------");
+    let at = format!("/l{}", &probed[1..]);
+    for c in list(v, "/status/conditions") {
+        l!(
+            o,
+            1,
+            "{} \t{} \t{} \t{} \t{} \t{}",
+            text(c, "/type"),
+            text(c, "/status"),
+            date(text(c, &at)),
+            date(text(c, "/lastTransitionTime")),
+            text(c, "/reason"),
+            text(c, "/message")
+        );
+    }
+}
+
 pub async fn ipaddress(of: &Of<'_>, o: &mut Out) -> Result<(), Error> {
     o.head(of.v);
     o.notes(of.v);

@@ -1,5 +1,6 @@
 //! Persistent volumes, claims, classes.
 
+use super::network::probed_conditions;
 use super::out::{Out, boolean, date, l, list, pairs, word, words};
 use super::{Of, pod, volumes};
 use crate::error::Error;
@@ -127,24 +128,7 @@ pub async fn claim(of: &Of<'_>, o: &mut Out) -> Result<(), Error> {
     l!(o, 0, "Access Modes:\t{access}");
     claim_tail(spec, 0, o);
     o.beside("", "Used By", &users);
-    if list(v, "/status/conditions").next().is_some() {
-        l!(o, 0, "Conditions:");
-        l!(o, 1, "Type\tStatus\tLastProbeTime\tLastTransitionTime\tReason\tMessage");
-        l!(o, 1, "----\t------\t-----------------\t------------------\t------\t-------");
-        for c in list(v, "/status/conditions") {
-            l!(
-                o,
-                1,
-                "{} \t{} \t{} \t{} \t{} \t{}",
-                text(c, "/type"),
-                text(c, "/status"),
-                date(text(c, "/lastProbeTime")),
-                date(text(c, "/lastTransitionTime")),
-                text(c, "/reason"),
-                text(c, "/message")
-            );
-        }
-    }
+    probed_conditions(v, "LastProbeTime", o);
     of.events(o).await;
     Ok(())
 }
