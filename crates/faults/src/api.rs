@@ -3,6 +3,7 @@
 
 use crate::client::{Recorder, bytes_of, lock, value_of};
 use crate::history::{Call, Change, Event, Item, Key, Kv, Nanos, Op, Outcome, Rev, Span, Stream, Value};
+use crate::watcher::Watcher;
 use base64::Engine;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -17,11 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const OURS: &str = "labelSelector=app%3Dfaults";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the API is and who asks.
 #[derive(Clone)]
@@ -190,48 +190,25 @@ impl Client {
     }
 }
 
-/// A watch that goes on over every loss of its connection.
-pub struct Watcher {
-    task: JoinHandle<Stream>,
-    until: watch::Sender<Rev>,
-}
-
-impl Watcher {
-    /// Watches what changes after a revision.
-    pub fn start(target: &Target, log: &Arc<Recorder>, name: String, after: Rev) -> Self {
-        let (until, mut told) = watch::channel(0);
-        let (target, log) = (target.clone(), log.clone());
-        let (keys, items) = (Span::all(), Vec::new());
-        let mut s = Stream { name, keys, from: after + 1, items, until: 0, previous: false };
-        let task = tokio::spawn(async move {
-            let mut at = after;
-            loop {
-                // Whatever ended it, there is another try.
-                let _ = follow(&target, &log, &mut s, &mut at, &mut told).await;
-                let until = *told.borrow_and_update();
-                let over = s.items.last().is_some_and(|(_, i)| matches!(i, Item::Compacted(_)));
-                if until < 0 || over || until > 0 && at >= until {
-                    s.until = until.max(0);
-                    return s;
-                }
-                tokio::time::sleep(Duration::from_millis(30)).await;
+/// Watches what changes after a revision, over every loss of its connection.
+pub fn watch(target: &Target, log: &Arc<Recorder>, name: String, after: Rev) -> Watcher {
+    let (target, log) = (target.clone(), log.clone());
+    let (keys, items) = (Span::all(), Vec::new());
+    let mut s = Stream { name, keys, from: after + 1, items, until: 0, previous: false };
+    Watcher::spawn(async move |mut told| {
+        let mut at = after;
+        loop {
+            // Whatever ended it, there is another try.
+            let _ = follow(&target, &log, &mut s, &mut at, &mut told).await;
+            let until = *told.borrow_and_update();
+            let over = s.items.last().is_some_and(|(_, i)| matches!(i, Item::Compacted(_)));
+            if until < 0 || over || until > 0 && at >= until {
+                s.until = until.max(0);
+                return s;
             }
-        });
-        Self { task, until }
-    }
-
-    /// Waits until it was told a revision; then all that it was told.
-    pub async fn finish(self, until: Rev) -> Result<Stream, String> {
-        self.until.send_replace(until);
-        let mut task = self.task;
-        if let Ok(s) = tokio::time::timeout(PATIENCE, &mut task).await {
-            return s.map_err(|e| e.to_string());
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
-        self.until.send_replace(-1);
-        let mut s = task.await.map_err(|e| e.to_string())?;
-        s.until = until;
-        Ok(s)
-    }
+    })
 }
 
 async fn follow(

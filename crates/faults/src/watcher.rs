@@ -39,11 +39,10 @@ impl Watcher {
         from: Rev,
         previous: bool,
     ) -> Self {
-        let (until, mut told) = watch::channel(0);
         let log = log.clone();
         let stream = Stream { name, keys, from, items: Vec::new(), until: 0, previous };
         let mut s = State { stream, next: from, reached: from - 1, over: false };
-        let task = tokio::spawn(async move {
+        Self::spawn(async move |mut told| {
             loop {
                 // Whatever ended it, there is another try.
                 let _ = follow(port, &log, &mut s, &mut told).await;
@@ -54,8 +53,17 @@ impl Watcher {
                 }
                 tokio::select! { () = tokio::time::sleep(RETRY) => {}, _ = told.changed() => {} }
             }
-        });
-        Self { task, until }
+        })
+    }
+
+    /// A watch of any kind: it hears how far it must come (0: not known yet; below: it is given up), and answers then.
+    pub fn spawn<F, G>(follow: F) -> Self
+    where
+        F: FnOnce(watch::Receiver<Rev>) -> G,
+        G: Future<Output = Stream> + Send + 'static,
+    {
+        let (until, told) = watch::channel(0);
+        Self { task: tokio::spawn(follow(told)), until }
     }
 
     /// Waits until it was told everything up to a revision, within a time; then what it was told.

@@ -72,11 +72,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
             Ok::<_, String>(latencies)
         }));
     }
-    let mut all = Vec::new();
-    for t in tasks {
-        all.extend(t.await.map_err(|e| e.to_string())??);
-    }
-    Ok(span.end(all.len() as u64, all))
+    span.of(tasks).await
 }
 
 #[cfg(test)]

@@ -71,11 +71,7 @@ pub async fn run(args: &Args) -> Result<Value, String> {
                 Ok::<_, String>(latencies)
             }));
         }
-        let mut all = Vec::new();
-        for t in tasks {
-            all.extend(t.await.map_err(|e| e.to_string())??);
-        }
-        out.insert(verb.to_owned(), span.end(all.len() as u64, all));
+        out.insert(verb.to_owned(), span.of(tasks).await?);
     }
     Ok(out.into())
 }

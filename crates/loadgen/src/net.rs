@@ -12,6 +12,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpStream;
 
 const WINDOW: u32 = 4 << 20;
@@ -75,6 +76,32 @@ fn text(e: impl std::fmt::Display) -> String {
 }
 
 impl Target {
+    /// Does `n` things, numbered from zero, with so many connections, each of which takes the next thing when it is done.
+    pub async fn each<F, G>(&self, connections: u64, n: u64, work: F) -> Result<(), String>
+    where
+        F: Fn(Conn, u64) -> G + Clone + Send + Sync + 'static,
+        G: Future<Output = Result<(), String>> + Send,
+    {
+        let next = Arc::new(AtomicU64::new(0));
+        let mut tasks = Vec::new();
+        for _ in 0..connections {
+            let conn = self.connect().await?;
+            let (next, work) = (next.clone(), work.clone());
+            tasks.push(tokio::spawn(async move {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    if i >= n {
+                        return Ok::<_, String>(());
+                    }
+                    work(conn.clone(), i).await?;
+                }
+            }));
+        }
+        for t in tasks {
+            t.await.map_err(|e| e.to_string())??;
+        }
+        Ok(())
+    }
     /// The server that `--kubeconfig` or `--url` names.
     pub fn of(args: &crate::Args) -> Result<Self, String> {
         match args.text("url") {

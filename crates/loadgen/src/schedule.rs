@@ -7,9 +7,9 @@ use crate::stat::Span;
 use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+const CONNECTIONS: u64 = 32;
 
 pub fn node(i: u64) -> Value {
     let name = format!("sim-{i:05}");
@@ -55,47 +55,21 @@ async fn occupy(target: &Target, run: &str, nodes: u64) -> Result<(), String> {
     // It is there from the second time on.
     let _ = post(&mut target.connect().await?, "/apis/scheduling.k8s.io/v1/priorityclasses", &class).await;
     let run = run.to_owned();
-    each(target, nodes, move |mut conn, i| {
-        let mut p = pod_json("default", &format!("{run}-low-{i}"), "low");
-        p["spec"]["schedulerName"] = "default-scheduler".into();
-        p["spec"]["nodeName"] = format!("sim-{i:05}").into();
-        p["spec"]["terminationGracePeriodSeconds"] = 0.into();
-        p["spec"]["containers"][0]["resources"]["requests"]["cpu"] = MOST.into();
-        async move { post(&mut conn, "/api/v1/namespaces/default/pods", &p).await }
-    })
-    .await
+    target
+        .each(CONNECTIONS, nodes, move |mut conn, i| {
+            let mut p = pod_json("default", &format!("{run}-low-{i}"), "low");
+            p["spec"]["schedulerName"] = "default-scheduler".into();
+            p["spec"]["nodeName"] = format!("sim-{i:05}").into();
+            p["spec"]["terminationGracePeriodSeconds"] = 0.into();
+            p["spec"]["containers"][0]["resources"]["requests"]["cpu"] = MOST.into();
+            async move { post(&mut conn, "/api/v1/namespaces/default/pods", &p).await }
+        })
+        .await
 }
 
 async fn post(conn: &mut Conn, path: &str, v: &Value) -> Result<(), String> {
     let body = v.to_string().into();
     conn.call(Call { method: Method::POST, path, content: JSON, accept: JSON, body }).await.map(drop)
-}
-
-/// Does `n` things with some connections.
-async fn each<F, G>(target: &Target, n: u64, work: F) -> Result<(), String>
-where
-    F: Fn(Conn, u64) -> G + Clone + Send + Sync + 'static,
-    G: Future<Output = Result<(), String>> + Send,
-{
-    let next = Arc::new(AtomicU64::new(0));
-    let mut tasks = Vec::new();
-    for _ in 0..32 {
-        let conn = target.connect().await?;
-        let (next, work) = (next.clone(), work.clone());
-        tasks.push(tokio::spawn(async move {
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= n {
-                    return Ok::<_, String>(());
-                }
-                work(conn.clone(), i).await?;
-            }
-        }));
-    }
-    for t in tasks {
-        t.await.map_err(|e| e.to_string())??;
-    }
-    Ok(())
 }
 
 pub async fn run(args: &Args) -> Result<Value, String> {
@@ -104,14 +78,17 @@ pub async fn run(args: &Args) -> Result<Value, String> {
     let kind = args.or("kind", "plain").to_owned();
     let run = args.or("run", "run").to_owned();
     let limit = Duration::from_secs(args.number("timeout", 300)?);
-    each(&target, nodes, |mut conn, i| async move {
-        post(&mut conn, "/api/v1/nodes", &node(i)).await?;
-        // A new node is tainted until a controller has seen it; none looks after these.
-        let path = format!("/api/v1/nodes/sim-{i:05}");
-        let (content, body) = ("application/merge-patch+json", r#"{"spec":{"taints":null}}"#.into());
-        conn.call(Call { method: Method::PATCH, path: &path, content, accept: JSON, body }).await.map(drop)
-    })
-    .await?;
+    target
+        .each(CONNECTIONS, nodes, |mut conn, i| async move {
+            post(&mut conn, "/api/v1/nodes", &node(i)).await?;
+            // A new node is tainted until a controller has seen it; none looks after these.
+            let path = format!("/api/v1/nodes/sim-{i:05}");
+            let (content, body) = ("application/merge-patch+json", r#"{"spec":{"taints":null}}"#.into());
+            conn.call(Call { method: Method::PATCH, path: &path, content, accept: JSON, body })
+                .await
+                .map(drop)
+        })
+        .await?;
     if kind == "preemption" {
         occupy(&target, &run, args.number("have", 0)?).await?;
     }
@@ -147,11 +124,12 @@ pub async fn run(args: &Args) -> Result<Value, String> {
             }
         }
     });
-    each(&target, pods, move |mut conn, i| {
-        let p = pod(&run, &kind, i);
-        async move { post(&mut conn, "/api/v1/namespaces/default/pods", &p).await }
-    })
-    .await?;
+    target
+        .each(CONNECTIONS, pods, move |mut conn, i| {
+            let p = pod(&run, &kind, i);
+            async move { post(&mut conn, "/api/v1/namespaces/default/pods", &p).await }
+        })
+        .await?;
     let created = span.seconds();
     let seen = tokio::time::timeout(limit, seen).await.map_err(|_| "not all pods were scheduled in time")?;
     seen.map_err(|e| e.to_string())??;

@@ -8,8 +8,6 @@ use crate::stat::{Span, micros};
 use http::Method;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -61,34 +59,22 @@ pub async fn fill(args: &Args) -> Result<Value, String> {
     let target = Target::kubeconfig(args.text("kubeconfig")?)?;
     let (first, count) = (args.number("first", 0)?, args.number("count", 100)?);
     let headless = args.number("headless", 0)?;
-    let next = Arc::new(AtomicU64::new(first));
     let span = Span::start(&args.servers());
-    let mut tasks = Vec::new();
-    for _ in 0..32 {
-        let (mut conn, next) = (target.connect().await?, next.clone());
-        tasks.push(tokio::spawn(async move {
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= first + count {
-                    return Ok::<_, String>(());
-                }
-                let ip = if headless > 0 && i % headless == headless - 1 {
-                    "None".to_owned()
-                } else {
-                    cluster_ip(i).to_string()
-                };
-                let service = json!({"apiVersion": "v1", "kind": "Service",
-                    "metadata": {"name": name(i), "namespace": NS},
-                    "spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": [
-                        {"name": "main", "port": 80, "targetPort": PORT, "protocol": "TCP"}]}});
-                send(&mut conn, Method::POST, &format!("/api/v1/namespaces/{NS}/services"), &service).await?;
-                send(&mut conn, Method::POST, &slices(), &slice(i, 0)).await?;
-            }
-        }));
-    }
-    for t in tasks {
-        t.await.map_err(|e| e.to_string())??;
-    }
+    let make = move |mut conn: Conn, i: u64| async move {
+        let i = first + i;
+        let ip = if headless > 0 && i % headless == headless - 1 {
+            "None".to_owned()
+        } else {
+            cluster_ip(i).to_string()
+        };
+        let service = json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name(i), "namespace": NS},
+            "spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": [
+                {"name": "main", "port": 80, "targetPort": PORT, "protocol": "TCP"}]}});
+        send(&mut conn, Method::POST, &format!("/api/v1/namespaces/{NS}/services"), &service).await?;
+        send(&mut conn, Method::POST, &slices(), &slice(i, 0)).await
+    };
+    target.each(32, count, make).await?;
     Ok(span.end(count, Vec::new()))
 }
 
@@ -201,11 +187,7 @@ pub async fn connect(args: &Args) -> Result<Value, String> {
             Ok(latencies)
         }));
     }
-    let mut all = Vec::new();
-    for t in tasks {
-        all.extend(t.await.map_err(|e| e.to_string())??);
-    }
-    Ok(span.end(all.len() as u64, all))
+    span.of(tasks).await
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinHandle;
 
 /// User and system seconds of some processes, and of their children that ended, as the kernel counted them.
 fn cpu(pids: &[u32]) -> f64 {
@@ -40,6 +41,14 @@ impl Span {
     }
     pub fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
+    }
+    /// What the clients' operations came to, when all have ended: each answers its latencies (µs).
+    pub async fn of(self, clients: Vec<JoinHandle<Result<Vec<u32>, String>>>) -> Result<Value, String> {
+        let mut all = Vec::new();
+        for c in clients {
+            all.extend(c.await.map_err(|e| e.to_string())??);
+        }
+        Ok(self.end(all.len() as u64, all))
     }
     /// What `n` operations with these latencies (µs) came to.
     pub fn end(self, n: u64, mut latencies: Vec<u32>) -> Value {

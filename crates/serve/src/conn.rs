@@ -143,28 +143,17 @@ impl Server {
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        let plain = |remote| Peer {
+            remote,
+            tls: false,
+            certificates: Vec::new(),
+            verified: Ok(()),
+            memo: OnceLock::new(),
+        };
         match stream {
-            Stream::Unix(s) => {
-                let peer = Peer {
-                    remote,
-                    tls: false,
-                    certificates: Vec::new(),
-                    verified: Ok(()),
-                    memo: OnceLock::new(),
-                };
-                self.http(s, peer, None, handler, rt).await;
-            }
+            Stream::Unix(s) => self.http(s, plain(remote), None, handler, rt).await,
             Stream::Tcp(s) => match &self.tls {
-                None => {
-                    let peer = Peer {
-                        remote,
-                        tls: false,
-                        certificates: Vec::new(),
-                        verified: Ok(()),
-                        memo: OnceLock::new(),
-                    };
-                    self.http(s, peer, None, handler, rt).await;
-                }
+                None => self.http(s, plain(remote), None, handler, rt).await,
                 Some((acceptor, ca)) => {
                     let handshake = tokio::time::timeout(self.limits.handshake_timeout, acceptor.accept(s));
                     let tls = match handshake.await {

@@ -2,13 +2,14 @@
 //! store with etcd's guarantees would have told them, through the server's caches, lists and watches.
 
 use super::{Bed, Report};
-use crate::api::{Client, Target, Watcher};
+use crate::api::{self, Client, PATIENCE, Target};
 use crate::client::{Recorder, lock};
 use crate::history::{History, Item, Log, Outcome};
 use crate::model::{self, Kind};
 use crate::rng::Rng;
 use crate::run::Verdict;
 use crate::subject::Who;
+use crate::watcher::Watcher;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -87,10 +88,10 @@ pub async fn run(bed: &Bed) -> Result<Report, String> {
     let target = wait_for(&data.join("admin.kubeconfig"), port, &log).await?;
     let mut own = Client::new(&target, &log);
     let Outcome::Found(base, _) = own.list().await else { return Err("the first list failed".into()) };
-    let mut watches = vec![Watcher::start(&target, &log, "from the beginning".into(), base)];
+    let mut watches = vec![api::watch(&target, &log, "from the beginning".into(), base)];
     let mut newest = base;
     for round in 0..report.rounds {
-        watches.push(Watcher::start(&target, &log, format!("from {newest} in round {round}"), newest));
+        watches.push(api::watch(&target, &log, format!("from {newest} in round {round}"), newest));
         let over = Arc::new(AtomicBool::new(false));
         let mut tasks = Vec::new();
         for n in 0..CLIENTS {
@@ -139,7 +140,7 @@ async fn judge(
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let Outcome::Done(head) = end else { return Err(format!("the last write: {end:?}")) };
-    let told = Watcher::start(target, log, "log".into(), base).finish(head).await?;
+    let told = api::watch(target, log, "log".into(), base).finish(head, PATIENCE).await?;
     let mut violations = Vec::new();
     let mut events = Vec::new();
     for (_, i) in told.items {
@@ -154,7 +155,7 @@ async fn judge(
     }
     let head = events.last().map_or(base, |e| e.kv.modified);
     let mut h = History { log: Log { base, keys: Vec::new(), events, head }, ..History::default() };
-    for s in futures::future::join_all(watches.into_iter().map(|w| w.finish(head))).await {
+    for s in futures::future::join_all(watches.into_iter().map(|w| w.finish(head, PATIENCE))).await {
         h.streams.push(s?);
     }
     own.list().await;

@@ -37,13 +37,7 @@ pub async fn run(bed: &Bed) -> Result<Report, String> {
         if run.subject.alive() {
             run.subject.freeze().await?;
         }
-        image.cut_power()?;
-        run.subject.kill();
-        load.stop().await;
-        image.unmount()?;
-        image.mount()?;
-        run.restart().await?;
-        run.account().await?;
+        power::strike(&mut image, &mut run, load).await?;
     }
     report.note(format!("{failed} calls failed"));
     report.add(run.judge().await?);

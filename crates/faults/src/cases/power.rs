@@ -5,7 +5,7 @@
 use super::{Bed, Report};
 use crate::image::Image;
 use crate::inject::Traps;
-use crate::run::{Run, Verdict};
+use crate::run::{Load, Run, Verdict};
 use std::time::Duration;
 
 /// Room for etcd's log, which is made large beforehand.
@@ -26,15 +26,20 @@ pub async fn cut(bed: &Bed, flags: &[&str], rounds: u64) -> Result<Verdict, Stri
         let mut r = run.rng(3);
         tokio::time::sleep(Duration::from_millis(r.between(150, 900))).await;
         run.subject.freeze().await?;
-        image.cut_power()?;
-        run.subject.kill();
-        load.stop().await;
-        image.unmount()?;
-        image.mount()?;
-        run.restart().await?;
-        run.account().await?;
+        strike(&mut image, &mut run, load).await?;
     }
     let verdict = run.judge().await;
     drop(image);
     verdict
+}
+
+/// The power goes and comes back, and the subject begins anew with what had reached the disk.
+pub async fn strike(image: &mut Image, run: &mut Run, load: Load) -> Result<(), String> {
+    image.cut_power()?;
+    run.subject.kill();
+    load.stop().await;
+    image.unmount()?;
+    image.mount()?;
+    run.restart().await?;
+    run.account().await.map(drop)
 }

@@ -25,6 +25,32 @@ fn whole(raw: &[u8], ty: TypeId, depth: usize) -> R<Map<String, Value>> {
     Ok(m)
 }
 
+/// What comes next in a message.
+enum Next<'a> {
+    /// The field of this index.
+    Field(usize, Payload<'a>),
+    /// A message whose fields are those of the message around it, and its node.
+    Inline(u16, &'a [u8]),
+}
+
+/// The next thing in a message that its node knows.
+#[inline]
+fn known<'a>(r: &mut Reader<'a>, node: u16) -> R<Option<Next<'a>>> {
+    let slots = proto_node(node).slots;
+    while let Some((num, p)) = r.next()? {
+        let slot = slots.get(num as usize).copied().unwrap_or(0);
+        if slot == 0 {
+            continue;
+        }
+        if slot & 0x8000 == 0 {
+            return Ok(Some(Next::Field(usize::from(slot) - 1, p)));
+        }
+        let Payload::Bytes(b) = p else { return Err(DecodeError("proto: wrong wireType".into())) };
+        return Ok(Some(Next::Inline(slot & 0x7fff, b)));
+    }
+    Ok(None)
+}
+
 /// Adds the fields of a message that one of the paths leads to. `depth` is where the paths' next names stand.
 pub(super) fn chosen(
     raw: &[u8],
@@ -37,19 +63,16 @@ pub(super) fn chosen(
     if depth >= MAX_DEPTH {
         return Err(too_deep());
     }
-    let slots = proto_node(node).slots;
     let mut r = Reader::new(raw);
-    while let Some((num, p)) = r.next()? {
-        let slot = slots.get(num as usize).copied().unwrap_or(0);
-        if slot == 0 {
-            continue;
-        }
-        if slot & 0x8000 != 0 {
-            let Payload::Bytes(b) = p else { return Err(DecodeError("proto: wrong wireType".into())) };
-            chosen(b, ty, slot & 0x7fff, paths, m, depth)?;
-            continue;
-        }
-        let f = &fields(ty)[usize::from(slot) - 1];
+    while let Some(next) = known(&mut r, node)? {
+        let (i, p) = match next {
+            Next::Inline(node, b) => {
+                chosen(b, ty, node, paths, m, depth)?;
+                continue;
+            }
+            Next::Field(i, p) => (i, p),
+        };
+        let f = &fields(ty)[i];
         let mut below = paths.iter().filter(|p| p.get(depth) == Some(&f.name)).peekable();
         let Some(first) = below.peek() else { continue };
         match (f.card, f.wire, p) {
@@ -90,19 +113,15 @@ fn message(
     if depth >= MAX_DEPTH {
         return Err(too_deep());
     }
-    let slots = proto_node(node).slots;
     let mut r = Reader::new(raw);
-    while let Some((num, p)) = r.next()? {
-        let slot = slots.get(num as usize).copied().unwrap_or(0);
-        if slot == 0 {
-            continue;
-        }
-        if slot & 0x8000 != 0 {
-            let Payload::Bytes(b) = p else { return Err(DecodeError("proto: wrong wireType".into())) };
-            message(b, ty, slot & 0x7fff, m, seen, depth + 1)?;
-            continue;
-        }
-        let i = usize::from(slot) - 1;
+    while let Some(next) = known(&mut r, node)? {
+        let (i, p) = match next {
+            Next::Inline(node, b) => {
+                message(b, ty, node, m, seen, depth + 1)?;
+                continue;
+            }
+            Next::Field(i, p) => (i, p),
+        };
         let f = &fields(ty)[i];
         let again = *seen & (1 << i) != 0;
         *seen |= 1 << i;
