@@ -339,12 +339,7 @@ pub async fn keep_dns(f: Server, master: Client) {
 /// Whether a node is there and says that it is ready. Without an answer it is taken to be.
 async fn ready(master: &Client, node: &str) -> bool {
     match master.get::<Node>(None, node).await {
-        Ok(n) => n
-            .status
-            .and_then(|s| s.conditions)
-            .unwrap_or_default()
-            .iter()
-            .any(|c| c.type_ == "Ready" && c.status == "True"),
+        Ok(n) => crate::node::is_ready(&n),
         Err(e) => !e.is_not_found(),
     }
 }

@@ -171,14 +171,17 @@ fn split(label: &str) -> (String, String) {
     (k.to_owned(), v.to_owned())
 }
 
+/// Whether a node says that it is Ready.
+pub fn is_ready(n: &Node) -> bool {
+    let mut conditions = n.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    conditions.any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
 /// Waits until a node says that it is Ready.
 pub async fn wait_ready(c: &Client, name: &str) {
     loop {
-        if let Ok(n) = c.get::<Node>(None, name).await {
-            let conditions = n.status.and_then(|s| s.conditions).unwrap_or_default();
-            if conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True") {
-                return;
-            }
+        if c.get::<Node>(None, name).await.is_ok_and(|n| is_ready(&n)) {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
