@@ -12,6 +12,9 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How often giving the lease back is tried while somebody else changes it.
+const RELEASE_TRIES: u32 = 5;
+
 /// Who competes for what.
 #[derive(Clone)]
 pub struct LeaderElection {
@@ -188,18 +191,31 @@ impl LeaderElection {
         }
     }
 
+    /// Gives the lease back. A renewal that was under way may have changed it meanwhile: then it is looked at anew.
     async fn release(&self, rt: &Runtime, seen: &Observed) -> Result<(), Error> {
-        let Some(lease) = &seen.lease else { return Ok(()) };
-        let old = lease.spec.clone().unwrap_or_default();
-        let now = MicroTime(timestamp(rt));
-        let spec = LeaseSpec {
-            holder_identity: Some(String::new()),
-            lease_duration_seconds: Some(1),
-            acquire_time: Some(now.clone()),
-            renew_time: Some(now),
-            ..old
-        };
-        self.client.replace(&Lease { spec: Some(spec), ..lease.clone() }).await.map(drop)
+        let Some(mut lease) = seen.lease.clone() else { return Ok(()) };
+        let mut tries = RELEASE_TRIES;
+        loop {
+            let old = lease.spec.clone().unwrap_or_default();
+            let now = MicroTime(timestamp(rt));
+            let spec = LeaseSpec {
+                holder_identity: Some(String::new()),
+                lease_duration_seconds: Some(1),
+                acquire_time: Some(now.clone()),
+                renew_time: Some(now),
+                ..old
+            };
+            tries -= 1;
+            match self.client.replace(&Lease { spec: Some(spec), ..lease }).await {
+                Err(e) if e.is_conflict() && tries > 0 => {}
+                done => return done.map(drop),
+            }
+            lease = self.client.get(Some(&self.namespace), &self.name).await?;
+            let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.as_deref());
+            if holder != Some(&self.identity) {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -307,6 +323,30 @@ mod tests {
         let took = killed.elapsed();
         assert!(took <= Duration::from_secs(15) && took > Duration::from_secs(12), "{took:?}");
         rt.shutdown(Duration::from_secs(5)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_changed_meanwhile_is_given_back() {
+        let api = FakeApi::new();
+        let rt = Runtime::new();
+        let (led, mut seen) = tokio::sync::watch::channel(false);
+        let (e, rt2) = (election(&api, "a"), rt.clone());
+        rt.spawn("elect", async move {
+            e.run(&rt2, async {
+                led.send_replace(true);
+                std::future::pending().await
+            })
+            .await;
+        });
+        let _ = seen.wait_for(|l| *l).await;
+        // As a renewal does whose answer is not waited for.
+        let client = Client::new(Arc::new(api));
+        let mut lease: Lease = client.get(Some("kube-system"), "x").await.unwrap();
+        lease.spec.as_mut().unwrap().renew_time = Some(MicroTime(timestamp(&rt)));
+        client.replace(&lease).await.unwrap();
+        assert!(rt.shutdown(Duration::from_secs(5)).await);
+        let lease: Lease = client.get(Some("kube-system"), "x").await.unwrap();
+        assert_eq!(lease.spec.unwrap().holder_identity.as_deref(), Some(""));
     }
 
     #[tokio::test(start_paused = true)]
