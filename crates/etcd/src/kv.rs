@@ -23,18 +23,59 @@ impl Kv {
         }
         self.0.store.txn(t).await.map_err(failure)
     }
-}
 
-#[tonic::async_trait]
-impl pb::kv_server::Kv for Kv {
-    async fn range(&self, r: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
-        let r = r.into_inner();
+    pub fn read(&self, r: pb::RangeRequest) -> Result<pb::RangeResponse, Status> {
         let keys_only = r.keys_only;
         let r = convert::range(r)?;
         let found = self.0.store.state().range(&r).map_err(|e| failure(e.into()))?;
         let mut out = convert::range_response(&found, keys_only);
         self.0.sign(&mut out.header);
-        Ok(Response::new(out))
+        Ok(out)
+    }
+
+    pub async fn store(&self, r: pb::PutRequest) -> Result<pb::PutResponse, Status> {
+        let wanted = r.prev_kv;
+        self.0.room()?;
+        let done = self.0.store.txn(Txn::of(vec![convert::put(r)?])).await.map_err(failure)?;
+        let previous = match done.results.first() {
+            Some(OpResult::Put { previous, .. }) => previous.as_ref().filter(|_| wanted),
+            _ => None,
+        };
+        let mut out = convert::put_response(previous, done.revision);
+        self.0.sign(&mut out.header);
+        Ok(out)
+    }
+
+    pub async fn remove(&self, r: pb::DeleteRangeRequest) -> Result<pb::DeleteRangeResponse, Status> {
+        let done = self.write(Txn::of(vec![convert::delete(&r)?])).await?;
+        let previous = match done.results.first() {
+            Some(OpResult::Delete { previous, .. }) => previous.as_slice(),
+            _ => &[],
+        };
+        let mut out = convert::delete_response(previous, done.revision, r.prev_kv);
+        self.0.sign(&mut out.header);
+        Ok(out)
+    }
+
+    pub async fn transact(&self, r: pb::TxnRequest) -> Result<pb::TxnResponse, Status> {
+        let (t, wishes) = convert::txn(r, self.0.config.max_txn_ops)?;
+        t.validate().map_err(|e| failure(e.into()))?;
+        let done = if t.is_read_only() {
+            // The state is a copy: what the transaction did to it would be lost, and it does nothing.
+            self.0.store.state().txn(&t).map_err(|e| failure(e.into()))?
+        } else {
+            self.write(t).await?
+        };
+        let mut out = convert::txn_response(&done, &wishes);
+        self.0.sign(&mut out.header);
+        Ok(out)
+    }
+}
+
+#[tonic::async_trait]
+impl pb::kv_server::Kv for Kv {
+    async fn range(&self, r: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
+        self.read(r.into_inner()).map(Response::new)
     }
 
     type RangeStreamStream = BoxStream<'static, Result<pb::RangeStreamResponse, Status>>;
@@ -77,46 +118,18 @@ impl pb::kv_server::Kv for Kv {
     }
 
     async fn put(&self, r: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
-        let r = r.into_inner();
-        let wanted = r.prev_kv;
-        self.0.room()?;
-        let done = self.0.store.txn(Txn::of(vec![convert::put(r)?])).await.map_err(failure)?;
-        let previous = match done.results.first() {
-            Some(OpResult::Put { previous, .. }) => previous.as_ref().filter(|_| wanted),
-            _ => None,
-        };
-        let mut out = convert::put_response(previous, done.revision);
-        self.0.sign(&mut out.header);
-        Ok(Response::new(out))
+        self.store(r.into_inner()).await.map(Response::new)
     }
 
     async fn delete_range(
         &self,
         r: Request<pb::DeleteRangeRequest>,
     ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
-        let r = r.into_inner();
-        let done = self.write(Txn::of(vec![convert::delete(&r)?])).await?;
-        let previous = match done.results.first() {
-            Some(OpResult::Delete { previous, .. }) => previous.as_slice(),
-            _ => &[],
-        };
-        let mut out = convert::delete_response(previous, done.revision, r.prev_kv);
-        self.0.sign(&mut out.header);
-        Ok(Response::new(out))
+        self.remove(r.into_inner()).await.map(Response::new)
     }
 
     async fn txn(&self, r: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
-        let (t, wishes) = convert::txn(r.into_inner(), self.0.config.max_txn_ops)?;
-        t.validate().map_err(|e| failure(e.into()))?;
-        let done = if t.is_read_only() {
-            // The state is a copy: what the transaction did to it would be lost, and it does nothing.
-            self.0.store.state().txn(&t).map_err(|e| failure(e.into()))?
-        } else {
-            self.write(t).await?
-        };
-        let mut out = convert::txn_response(&done, &wishes);
-        self.0.sign(&mut out.header);
-        Ok(Response::new(out))
+        self.transact(r.into_inner()).await.map(Response::new)
     }
 
     async fn compact(

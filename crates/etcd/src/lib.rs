@@ -17,6 +17,7 @@ mod lease;
 mod maintenance;
 pub mod remote;
 mod server;
+mod unary;
 mod watch;
 
 pub use flags::Config;

@@ -3,7 +3,7 @@
 use crate::convert::{header, refuse};
 use crate::flags::{Config, Retention};
 use crate::pb::etcdserverpb as pb;
-use crate::{compaction, health, kv, lease, maintenance, watch};
+use crate::{compaction, health, kv, lease, maintenance, unary, watch};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -220,19 +220,20 @@ async fn listen(member: &Arc<Member>) -> Result<Vec<SocketAddr>, String> {
             server = server.tls(s).map_err(|e| chain(&e))?;
             must_verify = all && c.client_cert_auth;
         }
-        let services = Services::new(member, all, must_verify);
+        let services = Arc::new(Services::new(member, all, must_verify));
         member.rt.spawn("etcd listener", server.run(listener, move |r| services.clone().route(r)));
     }
     Ok(addresses)
 }
 
-/// All services, cheap to clone for each request.
-#[derive(Clone)]
+/// All services.
 struct Services {
     member: Arc<Member>,
     /// Not only health and metrics.
     all: bool,
     must_verify: bool,
+    /// Of its calls, those of the most frequent kinds are answered without the service below.
+    plain: kv::Kv,
     kv: pb::kv_server::KvServer<kv::Kv>,
     watch: pb::watch_server::WatchServer<watch::Watch>,
     lease: pb::lease_server::LeaseServer<lease::Lease>,
@@ -254,6 +255,7 @@ impl Services {
             member: m.clone(),
             all,
             must_verify,
+            plain: kv::Kv(m.clone()),
             kv: kv.max_decoding_message_size(receive).max_encoding_message_size(send),
             watch: watch.max_decoding_message_size(receive).max_encoding_message_size(send),
             lease,
@@ -262,7 +264,7 @@ impl Services {
         }
     }
 
-    async fn route(self, req: Request<Incoming>) -> Response<Body> {
+    async fn route(self: Arc<Self>, req: Request<Incoming>) -> Response<Body> {
         let verified = || {
             let peer = req.extensions().get::<Arc<Peer>>();
             peer.map_or_else(|| Err("no certificate".to_owned()), |p| p.verified.clone())
@@ -282,14 +284,38 @@ impl Services {
                 )
             };
         }
-        let mut s = self;
-        let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        if self.all && is_grpc(&req) && unary::plain(&req) {
+            let limit = self.member.config.max_request_bytes + OVERHEAD;
+            let kv = &self.plain;
+            match path {
+                "/etcdserverpb.KV/Range" => {
+                    return unary::answer(req.into_body(), limit, async |q| kv.read(q)).await;
+                }
+                "/etcdserverpb.KV/Put" => {
+                    return unary::answer(req.into_body(), limit, |q| kv.store(q)).await;
+                }
+                "/etcdserverpb.KV/Txn" => {
+                    return unary::answer(req.into_body(), limit, |q| kv.transact(q)).await;
+                }
+                "/etcdserverpb.KV/DeleteRange" => {
+                    return unary::answer(req.into_body(), limit, |q| kv.remove(q)).await;
+                }
+                _ => {}
+            }
+        }
+        // In a box, so that what is asked most does not carry the room for it.
+        Box::pin(self.other(req)).await
+    }
+
+    async fn other(self: Arc<Self>, req: Request<Incoming>) -> Response<Body> {
+        let s = &self;
+        let service = req.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
         match service {
-            "etcdserverpb.KV" if s.all => call(&mut s.kv, req).await,
-            "etcdserverpb.Watch" if s.all => call(&mut s.watch, req).await,
-            "etcdserverpb.Lease" if s.all => call(&mut s.lease, req).await,
-            "etcdserverpb.Maintenance" if s.all => call(&mut s.maintenance, req).await,
-            "etcdserverpb.Cluster" if s.all => call(&mut s.cluster, req).await,
+            "etcdserverpb.KV" if s.all => call(s.kv.clone(), req).await,
+            "etcdserverpb.Watch" if s.all => call(s.watch.clone(), req).await,
+            "etcdserverpb.Lease" if s.all => call(s.lease.clone(), req).await,
+            "etcdserverpb.Maintenance" if s.all => call(s.maintenance.clone(), req).await,
+            "etcdserverpb.Cluster" if s.all => call(s.cluster.clone(), req).await,
             _ if is_grpc(&req) => grpc(Status::unimplemented(format!("unknown service {service}"))),
             _ => health::answer(&s.member, &req).await,
         }
@@ -301,12 +327,12 @@ fn is_grpc(r: &Request<Incoming>) -> bool {
     t.is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn grpc(s: Status) -> Response<Body> {
+pub fn grpc(s: Status) -> Response<Body> {
     let r: Response<tonic::body::Body> = s.into_http();
     r.map(|b| b.map_err(Into::into).boxed_unsync())
 }
 
-async fn call<S>(service: &mut S, req: Request<Incoming>) -> Response<Body>
+async fn call<S>(mut service: S, req: Request<Incoming>) -> Response<Body>
 where
     S: Service<Request<Incoming>, Response = Response<tonic::body::Body>, Error = std::convert::Infallible>,
 {

@@ -2,6 +2,9 @@
 
 use crate::{Clock, Readiness};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,17 +39,7 @@ impl Runtime {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        use futures::FutureExt;
-        self.tracker.spawn(async move {
-            if let Err(panic) = std::panic::AssertUnwindSafe(f).catch_unwind().await {
-                let what = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("no message");
-                tracing::error!(task = name, panic = what, "task panicked");
-            }
-        })
+        self.tracker.spawn(Guarded { name, work: f })
     }
     /// As [`Runtime::spawn`], but the future is dropped as soon as the runtime stops.
     pub fn spawn_until_stop<F>(&self, name: &'static str, f: F) -> tokio::task::JoinHandle<()>
@@ -73,6 +66,33 @@ impl Runtime {
         self.stop.cancel();
         self.tracker.close();
         tokio::time::timeout(grace, self.tracker.wait()).await.is_ok()
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A task whose panic is logged. Written by hand: an async block would hold the task twice, as what it captured and as
+    /// what it waits for, and large tasks are moved when they are spawned.
+    struct Guarded<F> {
+        name: &'static str,
+        #[pin]
+        work: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Guarded<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        catch_unwind(AssertUnwindSafe(|| this.work.poll(cx))).unwrap_or_else(|panic| {
+            let what = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            tracing::error!(task = this.name, panic = what, "task panicked");
+            Poll::Ready(())
+        })
     }
 }
 

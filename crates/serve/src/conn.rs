@@ -3,6 +3,7 @@
 use crate::listen::{Addr, Listener, Stream};
 use crate::tls::{ClientCa, TlsError, TlsSettings};
 use crate::{Body, BoxError};
+use futures::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -10,7 +11,6 @@ use hyper_util::server::conn::auto::Builder;
 use runtime::Runtime;
 use rustls::pki_types::CertificateDer;
 use std::any::Any;
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -217,8 +217,7 @@ impl Server {
         let peer = Arc::new(peer);
         let service = hyper::service::service_fn(move |mut req: Request<Incoming>| {
             req.extensions_mut().insert(peer.clone());
-            let answer = handler(req);
-            async move { Ok::<_, Infallible>(answer.await) }
+            handler(req).never_error()
         });
         let mut conn = pin!(b.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let done = tokio::select! {
@@ -247,11 +246,9 @@ struct Tasks(Runtime);
 
 impl<F> hyper::rt::Executor<F> for Tasks
 where
-    F: Future + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, fut: F) {
-        self.0.spawn("http2 stream", async move {
-            fut.await;
-        });
+        self.0.spawn("http2 stream", fut);
     }
 }

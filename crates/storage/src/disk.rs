@@ -72,6 +72,7 @@ impl Extras {
 pub struct Disk {
     conn: Connection,
     path: PathBuf,
+    log: PathBuf,
     #[cfg(test)]
     pub fail_commit: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
@@ -148,6 +149,7 @@ impl Disk {
         let disk = Self {
             conn,
             path: path.to_owned(),
+            log: beside(path, "-wal"),
             #[cfg(test)]
             fail_commit: std::sync::Arc::default(),
         };
@@ -239,6 +241,12 @@ impl Disk {
         let size = number("PRAGMA page_size")?;
         let (all, free) = (number("PRAGMA page_count")?, number("PRAGMA freelist_count")?);
         Ok((all * size, (all - free.min(all)) * size))
+    }
+
+    /// Bytes of the file and its write-ahead log.
+    pub fn size(&self) -> u64 {
+        let len = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
+        len(&self.path) + len(&self.log)
     }
 
     #[cfg(test)]

@@ -12,6 +12,7 @@ use mvcc::{KeyRange, Millis, State, Txn, TxnResult};
 use runtime::Runtime;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Requests that wait for the writer; more wait to get in.
 const QUEUE: usize = 1024;
-/// Commits that wait to be handed to watchers.
+/// Commits that wait to be answered and handed to watchers.
 const OUTLET: usize = 1024;
 /// How an embedded store behaves.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ pub struct Embedded {
     hub: Arc<Hub>,
     home: Home,
     options: Options,
+    size: Arc<AtomicU64>,
     path: Option<PathBuf>,
     past: Mutex<Vec<(Revision, Snapshot)>>,
     leases: Mutex<VecDeque<SharedLease>>,
@@ -117,6 +119,7 @@ impl Embedded {
         let (signals, revision, deadline) = signals(&found.state);
         let hub = Hub::new(found.state.revision(), options.watch_backlog);
         let published = Arc::new(ArcSwap::from_pointee(Published::new(found.state)));
+        let size = Arc::new(AtomicU64::new(found.disk.size()));
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (outlet, mut batches) = mpsc::channel(OUTLET);
         let writer = Writer {
@@ -128,6 +131,8 @@ impl Embedded {
             clock: rt.clock.clone(),
             history_bytes: options.history_bytes,
             refused: false,
+            size: size.clone(),
+            unsized_bytes: 0,
         };
         let (ended, done) = watch::channel(false);
         std::thread::Builder::new()
@@ -144,17 +149,38 @@ impl Embedded {
         rt.spawn("store watches", async move {
             loop {
                 tokio::select! {
-                    b = batches.recv() => match b {
-                        Some((batches, revision)) => to.dispatch(&batches, revision),
+                    done = batches.recv() => match done {
+                        Some(mut done) => {
+                            done.answer();
+                            if !done.batches.is_empty() {
+                                to.dispatch(&done.batches, done.revision);
+                            }
+                        }
                         None => break,
                     },
                     () = stopped.cancelled() => break,
                 }
             }
             to.close();
+            // From here on the writer answers by itself.
+            batches.close();
+            while let Some(mut done) = batches.recv().await {
+                done.answer();
+            }
         });
         let home = Home::Disk { jobs, done };
-        Ok(Self::start(published, hub, home, options, Some(path.to_owned()), stop, rt, revision, deadline))
+        Ok(Self::start(
+            published,
+            hub,
+            home,
+            options,
+            size,
+            Some(path.to_owned()),
+            stop,
+            rt,
+            revision,
+            deadline,
+        ))
     }
 
     /// A store without disk, for tests: everything happens at once, in the caller, also when time is paused.
@@ -163,6 +189,7 @@ impl Embedded {
         let (signals, revision, deadline) = signals(&state);
         let hub = Hub::new(state.revision(), options.watch_backlog);
         let published = Arc::new(ArcSwap::from_pointee(Published::new(state)));
+        let size = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             published: published.clone(),
             disk: None,
@@ -172,6 +199,8 @@ impl Embedded {
             clock: rt.clock.clone(),
             history_bytes: options.history_bytes,
             refused: false,
+            size: size.clone(),
+            unsized_bytes: 0,
         };
         let stop = rt.stop_token().child_token();
         let (to, stopped) = (hub.clone(), stop.clone());
@@ -180,7 +209,7 @@ impl Embedded {
             to.close();
         });
         let home = Home::Memory(Box::new(Mutex::new(writer)));
-        Self::start(published, hub, home, options, None, stop, rt, revision, deadline)
+        Self::start(published, hub, home, options, size, None, stop, rt, revision, deadline)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the common end of two constructors")]
@@ -189,6 +218,7 @@ impl Embedded {
         hub: Arc<Hub>,
         home: Home,
         options: Options,
+        size: Arc<AtomicU64>,
         path: Option<PathBuf>,
         stop: CancellationToken,
         rt: &Runtime,
@@ -201,6 +231,7 @@ impl Embedded {
             hub,
             home,
             options,
+            size,
             path,
             past: Mutex::default(),
             leases: Mutex::default(),

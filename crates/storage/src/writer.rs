@@ -9,10 +9,13 @@ use mvcc::{Lease, Millis, Place, Record, Snapshot, State};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests in one batch, at most.
 const BATCH: usize = 1024;
+/// The size of the files is looked at again when so many bytes were written.
+const SIZE_STEP: usize = 64 << 10;
 /// A batch takes no more requests when it holds so many bytes.
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -102,10 +105,29 @@ pub struct Signals {
     pub deadline: watch::Sender<Option<Millis>>,
 }
 
-/// Where events go once they are durable.
+/// A batch that is durable or was refused, for the task that answers and wakes watchers: a thread that wakes tasks one
+/// by one makes a system call for many of them, a task does not.
+pub struct Done {
+    /// The events of each revision, and the last one.
+    pub batches: Vec<Arc<[Event]>>,
+    pub revision: Revision,
+    answers: Vec<Answer>,
+    refused: Option<Error>,
+}
+
+impl Done {
+    /// Answers all who asked.
+    pub fn answer(&mut self) {
+        for a in self.answers.drain(..) {
+            a(self.refused.as_ref());
+        }
+    }
+}
+
+/// Where answers and events go once they are durable.
 pub enum Outlet {
-    /// To the task that wakes watchers.
-    Task(mpsc::Sender<(Vec<Arc<[Event]>>, Revision)>),
+    /// To the task that hands them on.
+    Task(mpsc::Sender<Done>),
     /// To watchers at once.
     Inline(Arc<Hub>),
 }
@@ -119,6 +141,9 @@ pub struct Writer {
     pub clock: runtime::Clock,
     pub history_bytes: usize,
     pub refused: bool,
+    /// Bytes of the files, as others see them, and what was written since they were looked at.
+    pub size: Arc<AtomicU64>,
+    pub unsized_bytes: usize,
 }
 
 impl Writer {
@@ -183,10 +208,12 @@ impl Writer {
                 while r.is_ok() && !self.garbage.is_empty() {
                     r = self.sweep();
                 }
+                self.look_at_size();
                 answer(r.as_ref().err());
             }
             Job::Vacuum(answer) => {
                 let r = self.disk.as_mut().map_or(Ok(()), Disk::vacuum);
+                self.look_at_size();
                 answer(r.as_ref().err());
             }
             Job::Space(answer) => {
@@ -237,17 +264,34 @@ impl Writer {
                 break;
             }
         }
-        let result = self.commit(&before, draft);
-        for a in answers {
-            a(result.as_ref().err());
+        let revision = draft.state.revision();
+        let (batches, refused) = match self.commit(&before, draft) {
+            Ok(b) => (b, None),
+            Err(e) => (Vec::new(), Some(e)),
+        };
+        let mut done = Done { batches, revision, answers, refused };
+        match &self.outlet {
+            Outlet::Inline(hub) => {
+                if !done.batches.is_empty() {
+                    hub.dispatch(&done.batches, revision);
+                }
+                done.answer();
+            }
+            Outlet::Task(tx) => {
+                // Nobody takes it when the program is ending.
+                if let Err(mut e) = tx.blocking_send(done) {
+                    e.0.answer();
+                }
+            }
         }
     }
 
-    fn commit(&mut self, before: &Published, draft: Draft) -> Result<(), Error> {
-        let Draft { state, extras, garbage, base, .. } = draft;
+    /// Makes what was decided durable and visible. Answers the events of each revision.
+    fn commit(&mut self, before: &Published, draft: Draft) -> Result<Vec<Arc<[Event]>>, Error> {
+        let Draft { state, extras, garbage, base, bytes, .. } = draft;
         let batches: Vec<Arc<[Event]>> = state.batches_after(base)?.cloned().collect();
         if batches.is_empty() && extras.is_empty() {
-            return Ok(());
+            return Ok(batches);
         }
         if let Some(disk) = &mut self.disk {
             // Some old rows in each batch, so that a busy store keeps up with its garbage.
@@ -269,22 +313,28 @@ impl Writer {
             }
             self.garbage.drain(..n);
             self.garbage.extend(garbage);
+            self.unsized_bytes = self.unsized_bytes.saturating_add(bytes);
+            if self.unsized_bytes >= SIZE_STEP || !extras.is_empty() {
+                self.look_at_size();
+            }
         }
         let (revision, deadline) = (state.revision(), state.next_deadline());
         let old_deadline = before.state.next_deadline();
         self.published.store(Arc::new(Published::new(state)));
         if !batches.is_empty() {
             self.signals.revision.send_replace(revision);
-            match &self.outlet {
-                Outlet::Inline(hub) => hub.dispatch(&batches, revision),
-                // Nobody takes them when the program is ending.
-                Outlet::Task(tx) => drop(tx.blocking_send((batches, revision))),
-            }
         }
         if deadline != old_deadline {
             self.signals.deadline.send_replace(deadline);
         }
-        Ok(())
+        Ok(batches)
+    }
+
+    fn look_at_size(&mut self) {
+        self.unsized_bytes = 0;
+        if let Some(d) = &self.disk {
+            self.size.store(d.size(), Ordering::Relaxed);
+        }
     }
 
     fn sweep(&mut self) -> Result<(), Error> {

@@ -3,12 +3,12 @@
 use super::{Embedded, SharedLease, lock};
 use crate::watch::Watcher;
 use crate::writer::Keys;
-use crate::{Error, Outcome, Revision, Snapshot, Storage, Watch, disk};
+use crate::{Error, Outcome, Revision, Snapshot, Storage, Watch};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use mvcc::{KeyRange, Millis};
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Old states kept for readers that page through one.
 const PAST: usize = 4;
@@ -119,8 +119,6 @@ impl Storage for Embedded {
     }
 
     fn size(&self) -> u64 {
-        let Some(db) = &self.path else { return 0 };
-        let len = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
-        len(db) + len(&disk::beside(db, "-wal"))
+        self.size.load(Ordering::Relaxed)
     }
 }
