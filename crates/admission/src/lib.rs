@@ -133,6 +133,18 @@ pub trait Lookup {
     /// An object in its stored version's canonical form. Shared, so that the caller can keep the few that every request
     /// asks for (namespaces, service accounts, priority classes).
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>>;
+    /// One label of an object, which may be had at less cost than all of it; the outer `None`: there is no such object.
+    fn label(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        key: &str,
+    ) -> Option<Option<String>> {
+        let o = self.get(group, resource, namespace, name)?;
+        Some(o.label(key).map(str::to_owned))
+    }
     /// All objects of a namespace (empty: of all), by name.
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>>;
     /// Whether `user` may do this (for plugins that ask the authorizer). `resource` may name a subresource:

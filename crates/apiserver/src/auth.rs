@@ -1,7 +1,7 @@
 //! The parts that know users: built from the configuration, fed from the store.
 
 use crate::config::{Authentication, Mode};
-use crate::object::{Form, decode_builtin, ext};
+use crate::object::{Form, decode_builtin, decode_fields, ext};
 use crate::registry::ResourceInfo;
 use crate::server::ApiServer;
 use authn::front_proxy::FrontProxy;
@@ -116,9 +116,13 @@ impl Fed {
         if i.is("", "pods") && same_rights(r, before) {
             return;
         }
-        match decode_builtin(i, r) {
-            Ok((v, _)) if Self::is_rbac(i) => self.rbac.upsert(&i.gvr.resource, &v),
-            Ok((v, _)) => self.node.upsert(&i.gvr.resource, &v),
+        let read = match NodeAuthorizer::fields(&i.gvr.resource).filter(|_| !Self::is_rbac(i)) {
+            Some(paths) => decode_fields(i, r, paths),
+            None => decode_builtin(i, r).map(|v| v.0),
+        };
+        match read {
+            Ok(v) if Self::is_rbac(i) => self.rbac.upsert(&i.gvr.resource, &v),
+            Ok(v) => self.node.upsert(&i.gvr.resource, &v),
             Err(e) => {
                 tracing::warn!(key = %r.key, error = %e, "authorization ignores an object it cannot read")
             }

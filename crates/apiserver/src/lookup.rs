@@ -47,6 +47,18 @@ impl admission::Lookup for Lookup<'_> {
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         self.find(group, resource, namespace, name)
     }
+    fn label(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        key: &str,
+    ) -> Option<Option<String>> {
+        let info = self.info(group, resource)?;
+        let r = self.0.store.cached().get(&info.key(namespace, name))?;
+        Some(ext(&r).header.label(key).map(str::to_owned))
+    }
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
         let Some(info) = self.info(group, resource) else { return Vec::new() };
         let mut out = Vec::new();

@@ -189,6 +189,16 @@ pub fn decode_builtin(info: &ResourceInfo, r: &Record) -> Result<(Value, bool)> 
     }
 }
 
+/// Of a built-in object as stored at least these fields (names from the root), without filling in what is absent.
+pub fn decode_fields(info: &ResourceInfo, r: &Record, paths: &[&[&str]]) -> Result<Value> {
+    if let (Form::Proto { raw, api_version }, Codec::Builtin(b)) = (&ext(r).form, &info.codec)
+        && *api_version == b.row.storage
+    {
+        return schema::proto::decode_fields(raw, b.stored, paths).map_err(|e| corrupt(info, r, &e.0));
+    }
+    decode_builtin(info, r).map(|v| v.0)
+}
+
 fn from_storage(info: &ResourceInfo, v: Value) -> Value {
     match &info.codec {
         Codec::Builtin(b) => kinds::convert::from_storage(b.row, v),

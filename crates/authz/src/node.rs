@@ -45,6 +45,11 @@ impl NodeAuthorizer {
         )
     }
 
+    /// The only fields of a resource's objects that are of interest; `None`: all.
+    pub fn fields(resource: &str) -> Option<&'static [&'static [&'static str]]> {
+        (resource == "pods").then_some(graph::POD_FIELDS)
+    }
+
     /// Takes a new or changed object.
     pub fn upsert(&self, resource: &str, obj: &Value) {
         let mut g = self.graph.write().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 
 mod de;
 mod decode;
+mod edit;
 mod encode;
 pub(crate) mod index;
 pub(crate) mod wire;
@@ -9,6 +10,8 @@ pub(crate) mod wire;
 use crate::{DecodeError, TypeId, Value};
 use serde::de::DeserializeOwned;
 use wire::{Payload, Reader};
+
+pub use edit::{all_fields, with_entries, with_fields};
 
 pub(crate) use decode::{IntOrString, int_or_string, last_bytes, one, text, time};
 
@@ -19,7 +22,8 @@ pub const MAGIC: [u8; 4] = *b"k8s\0";
 pub fn decode(raw: &[u8], ty: TypeId) -> Result<Value, DecodeError> {
     decode::object(raw, ty)
 }
-/// As [`decode`], only the fields that these paths (names from the root) lead to; what is absent is not filled in.
+/// As [`decode`], only the fields that these paths (names from the root) lead to; what is absent is not filled in. A path
+/// leads into every item of a list.
 pub fn decode_fields(raw: &[u8], ty: TypeId, paths: &[&[&str]]) -> Result<Value, DecodeError> {
     let mut m = serde_json::Map::new();
     decode::chosen(raw, ty, ty.facts().proto, paths, &mut m, 0)?;

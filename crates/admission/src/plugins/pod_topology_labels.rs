@@ -29,9 +29,10 @@ impl Plugin for PodTopologyLabels {
         if node.is_empty() {
             return Ok(());
         }
-        let Some(node) = l.get("", "nodes", "", node) else { return Ok(()) };
+        let node = node.to_owned();
         for key in LABELS {
-            if let (Some(v), Some(o)) = (node.label(key), a.object.as_deref_mut()) {
+            if let (Some(Some(v)), Some(o)) = (l.label("", "nodes", "", &node, key), a.object.as_deref_mut())
+            {
                 let labels = o.metadata_mut().entry("labels").or_insert_with(|| Value::Object(Map::new()));
                 if let Value::Object(m) = labels {
                     m.insert((*key).into(), v.into());

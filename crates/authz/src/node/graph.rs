@@ -153,6 +153,26 @@ impl Graph {
     }
 }
 
+/// What [`Graph::set_pod`] looks at.
+pub(crate) const POD_FIELDS: &[&[&str]] = &[
+    &["metadata", "name"],
+    &["metadata", "namespace"],
+    &["metadata", "annotations"],
+    &["spec", "nodeName"],
+    &["spec", "serviceAccountName"],
+    &["spec", "imagePullSecrets"],
+    &["spec", "initContainers", "envFrom"],
+    &["spec", "initContainers", "env", "valueFrom"],
+    &["spec", "containers", "envFrom"],
+    &["spec", "containers", "env", "valueFrom"],
+    &["spec", "ephemeralContainers", "envFrom"],
+    &["spec", "ephemeralContainers", "env", "valueFrom"],
+    &["spec", "volumes"],
+    &["spec", "resourceClaims"],
+    &["status", "resourceClaimStatuses"],
+    &["status", "extendedResourceClaimStatus"],
+];
+
 /// Calls `f` with every object of the pod's namespace that the pod refers to; a name may come twice.
 pub(crate) fn pod_references(pod: &Value, f: &mut dyn FnMut(Type, &str)) {
     let mut visit = |ty: Type, name: &str| {

@@ -82,6 +82,14 @@ pub(super) fn chosen(
                 let Value::Object(inner) = inner else { return Err(wrong(f)) };
                 chosen(b, t, t.facts().proto, &below, inner, depth + 1)?;
             }
+            (Card::List, Wire::Struct(t), Payload::Bytes(b)) if first.len() > depth + 1 => {
+                let below: Vec<&[&str]> = below.copied().collect();
+                let mut item = Map::new();
+                chosen(b, t, t.facts().proto, &below, &mut item, depth + 1)?;
+                let list = m.entry(f.name).or_insert_with(|| Value::Array(Vec::new()));
+                let Value::Array(list) = list else { return Err(wrong(f)) };
+                list.push(Value::Object(item));
+            }
             (Card::One, ..) => {
                 m.remove(f.name);
                 single(f, p, m, false, depth)?;
