@@ -1,7 +1,8 @@
 //! One pod, one decision: filter, score, choose (`schedule_one.go`).
 
 use crate::cluster::{Cluster, VolumePlan};
-use crate::framework::{Cx, Filter, PreFilter, Profile};
+use crate::framework::{Cx, Filter, Plugin, PreFilter, Profile};
+use crate::memo::{self, Memo, Remembered, Verdict};
 use crate::node::NodeInfo;
 use crate::nominator::Nominator;
 use crate::plugins::default_preemption::{self, Victims};
@@ -17,27 +18,48 @@ const MIN_FEASIBLE: usize = 100;
 const MIN_PERCENT: i64 = 5;
 
 /// The filters of a cycle, each with the plugin it is of.
-pub struct Filters(Vec<(&'static str, Box<dyn Filter>)>);
+pub struct Filters {
+    all: Vec<(&'static str, Box<dyn Filter>)>,
+    /// So many in front are of local plugins.
+    local: usize,
+}
 
 impl Filters {
+    fn new() -> Self {
+        Self { all: Vec::new(), local: 0 }
+    }
+    fn push(&mut self, p: &dyn Plugin, f: Box<dyn Filter>) {
+        if p.local() && self.local == self.all.len() {
+            self.local += 1;
+        }
+        self.all.push((p.name(), f));
+    }
     pub fn copy(&self) -> Self {
-        Self(self.0.iter().map(|(n, f)| (*n, f.copy())).collect())
+        Self { all: self.all.iter().map(|(n, f)| (*n, f.copy())).collect(), local: self.local }
     }
     fn check(&mut self, cx: Cx<'_>, node: &NodeInfo) -> Result<(), (&'static str, Refusal)> {
-        for (name, f) in &mut self.0 {
-            f.check(cx, node).map_err(|r| (*name, r))?;
-        }
-        Ok(())
+        check(&mut self.all, cx, node)
     }
     pub fn add_pod(&mut self, cx: Cx<'_>, pod: &PodInfo, node: &NodeInfo) {
-        self.0.iter_mut().for_each(|f| f.1.add_pod(cx, pod, node));
+        self.all.iter_mut().for_each(|f| f.1.add_pod(cx, pod, node));
     }
     pub fn remove_pod(&mut self, cx: Cx<'_>, pod: &PodInfo, node: &NodeInfo) {
-        self.0.iter_mut().for_each(|f| f.1.remove_pod(cx, pod, node));
+        self.all.iter_mut().for_each(|f| f.1.remove_pod(cx, pod, node));
     }
     fn get(&mut self, name: &str) -> Option<&mut Box<dyn Filter>> {
-        self.0.iter_mut().find(|f| f.0 == name).map(|f| &mut f.1)
+        self.all.iter_mut().find(|f| f.0 == name).map(|f| &mut f.1)
     }
+}
+
+fn check(
+    some: &mut [(&'static str, Box<dyn Filter>)],
+    cx: Cx<'_>,
+    node: &NodeInfo,
+) -> Result<(), (&'static str, Refusal)> {
+    for (name, f) in some {
+        f.check(cx, node).map_err(|r| (*name, r))?;
+    }
+    Ok(())
 }
 
 /// Whether a node takes a pod, with and without the pods that have been promised a place there.
@@ -97,12 +119,13 @@ pub enum Failure {
     Error(String),
 }
 
-/// Finds a place for a pod. `start` is where the search of nodes begins and is moved on.
+/// Finds a place for a pod. `start` is where the search of nodes begins and is moved on; `memo` is of this profile.
 pub fn schedule(
     profile: &Profile,
     cluster: &Cluster,
     nominator: &Nominator,
-    pod: &PodInfo,
+    memo: &mut Memo,
+    pod: &Arc<PodInfo>,
     start: &mut usize,
     rng: &mut Rng,
 ) -> Result<Placement, Failure> {
@@ -112,15 +135,15 @@ pub fn schedule(
         return Err(Failure::NoNodes);
     }
     let mut diagnosis = Diagnosis::default();
-    let mut filters = Filters(Vec::with_capacity(profile.filters.len()));
+    let mut filters = Filters::new();
     let mut only: Option<BTreeSet<String>> = None;
     let mut narrowed: BTreeSet<&'static str> = BTreeSet::new();
     for p in &profile.filters {
         match p.pre_filter(cx) {
             PreFilter::Skip => {}
-            PreFilter::Run(f) => filters.0.push((p.name(), f)),
+            PreFilter::Run(f) => filters.push(&**p, f),
             PreFilter::Only(f, names) => {
-                filters.0.push((p.name(), f));
+                filters.push(&**p, f);
                 narrowed.insert(p.name());
                 only = Some(match only {
                     None => names,
@@ -154,6 +177,7 @@ pub fn schedule(
     }
     diagnosis.plugins.extend(&narrowed);
 
+    let mut known = memo.of(pod, cluster);
     let mut feasible: Vec<usize> = Vec::new();
     // A promised place is looked at first, and alone.
     if let Some(n) = cluster.find(&pod.nominated).filter(|_| !pod.nominated.is_empty())
@@ -173,15 +197,15 @@ pub fn schedule(
                 &named
             }
         };
-        search(profile, cx, &mut filters, nominator, nodes, *start, &mut feasible, &mut diagnosis)
-            .map_err(Failure::Error)?;
+        let place = Search { profile, cx, nominator, nodes, start: *start };
+        place.run(&mut filters, &mut known, &mut feasible, &mut diagnosis).map_err(Failure::Error)?;
         *start = (*start + feasible.len() + diagnosis.nodes.len()) % all.len();
     }
     let evaluated = feasible.len() + diagnosis.nodes.len();
     let slot = match feasible.as_slice() {
         [] => return fail(profile, cx, &filters, diagnosis, nominator, rng),
         [one] => *one,
-        many => best(profile, cx, &mut filters, many, rng),
+        many => best(profile, cx, &mut filters, &mut known, many, rng),
     };
     let node = cluster.node(slot).spec.name.clone();
     let volumes = filters
@@ -204,43 +228,119 @@ fn enough(profile: &Profile, all: usize) -> usize {
     usize::try_from(n * percent / 100).unwrap_or(all).max(MIN_FEASIBLE)
 }
 
-#[allow(clippy::too_many_arguments, reason = "the state of one cycle")]
-fn search(
+/// Where places are looked for.
+struct Search<'a> {
+    profile: &'a Profile,
+    cx: Cx<'a>,
+    nominator: &'a Nominator,
+    nodes: &'a [usize],
+    start: usize,
+}
+
+impl Search<'_> {
+    fn run(
+        &self,
+        filters: &mut Filters,
+        known: &mut Remembered<'_>,
+        feasible: &mut Vec<usize>,
+        diagnosis: &mut Diagnosis,
+    ) -> Result<(), String> {
+        let (cx, nodes) = (self.cx, self.nodes);
+        let wanted = if self.profile.scores.is_empty() { 1 } else { enough(self.profile, nodes.len()) };
+        feasible.reserve(wanted.min(nodes.len()));
+        let mut promised = Vec::new();
+        if !self.nominator.is_empty() {
+            promised.resize(cx.cluster.slots(), false);
+            for n in self.nominator.nodes().filter_map(|n| cx.cluster.find(n)) {
+                promised[n.slot] = true;
+            }
+        }
+        let mut last = "";
+        let mut refuse = |slot: usize, plugin: &'static str, r: &Refusal| {
+            if r.code == Code::Error {
+                return Err(r.message());
+            }
+            if last != plugin {
+                diagnosis.plugins.insert(plugin);
+                last = plugin;
+            }
+            diagnosis.nodes.insert(slot, r);
+            Ok(())
+        };
+        let (before, after) = nodes.split_at(self.start % nodes.len().max(1));
+        for slot in after.iter().chain(before).copied() {
+            let node = cx.cluster.node(slot);
+            if promised.get(slot) == Some(&true) {
+                if let Err((plugin, r)) = checked(cx, filters, node, self.nominator) {
+                    refuse(slot, plugin, &r)?;
+                    continue;
+                }
+            } else {
+                match known.get(node) {
+                    Some(Ok(_)) => {}
+                    Some(Err((plugin, r))) => {
+                        refuse(slot, plugin, r)?;
+                        continue;
+                    }
+                    None => {
+                        if let Err((plugin, r)) = look(self.profile, cx, filters, known, node) {
+                            refuse(slot, plugin, &r)?;
+                            continue;
+                        }
+                    }
+                }
+                let rest = filters.local;
+                if let Err((plugin, r)) = check(&mut filters.all[rest..], cx, node) {
+                    refuse(slot, plugin, &r)?;
+                    continue;
+                }
+            }
+            feasible.push(slot);
+            if feasible.len() == wanted {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks the local plugins about a node and remembers what they say.
+fn look(
     profile: &Profile,
     cx: Cx<'_>,
     filters: &mut Filters,
-    nominator: &Nominator,
-    nodes: &[usize],
-    start: usize,
-    feasible: &mut Vec<usize>,
-    diagnosis: &mut Diagnosis,
-) -> Result<(), String> {
-    let wanted = if profile.scores.is_empty() { 1 } else { enough(profile, nodes.len()) };
-    for i in 0..nodes.len() {
-        let slot = nodes[(start + i) % nodes.len()];
-        match checked(cx, filters, cx.cluster.node(slot), nominator) {
-            Ok(()) => {
-                feasible.push(slot);
-                if feasible.len() == wanted {
-                    return Ok(());
-                }
-            }
-            Err((_, r)) if r.code == Code::Error => return Err(r.message()),
-            Err((plugin, r)) => {
-                diagnosis.plugins.insert(plugin);
-                diagnosis.nodes.insert(slot, r);
-            }
-        }
+    known: &mut Remembered<'_>,
+    node: &NodeInfo,
+) -> Verdict {
+    let local = filters.local;
+    let verdict = check(&mut filters.all[..local], cx, node).map(|()| memo::own_score(profile, cx, node));
+    if !matches!(&verdict, Err((_, r)) if r.code == Code::Error) {
+        known.set(node, verdict.clone());
     }
-    Ok(())
+    verdict
 }
 
 /// The node with the highest score; chance decides among equals.
-fn best(profile: &Profile, cx: Cx<'_>, filters: &mut Filters, nodes: &[usize], rng: &mut Rng) -> usize {
-    let mut totals = vec![0_i64; nodes.len()];
-    let mut scores = vec![0_i64; nodes.len()];
+fn best(
+    profile: &Profile,
+    cx: Cx<'_>,
+    filters: &mut Filters,
+    known: &mut Remembered<'_>,
+    nodes: &[usize],
+    rng: &mut Rng,
+) -> usize {
+    let own = |slot: &usize| {
+        let node = cx.cluster.node(*slot);
+        match known.get(node) {
+            Some(Ok(s)) => s,
+            _ => memo::own_score(profile, cx, node),
+        }
+    };
+    let mut totals: Vec<i64> = nodes.iter().map(own).collect();
+    let mut scores = Vec::new();
     for (p, weight) in &profile.scores {
-        scores.fill(0);
+        scores.clear();
+        scores.resize(nodes.len(), 0_i64);
         if p.score(cx, nodes, filters.get(p.name()), &mut scores) {
             for (t, s) in totals.iter_mut().zip(&scores) {
                 *t += s * weight;
@@ -307,14 +407,14 @@ pub struct Explanation {
 pub fn explain(profile: &Profile, cluster: &Cluster, pod: &PodInfo) -> Explanation {
     let cx = Cx { cluster, pod };
     let mut e = Explanation::default();
-    let mut filters = Filters(Vec::new());
+    let mut filters = Filters::new();
     let mut only: Option<BTreeSet<String>> = None;
     for p in &profile.filters {
         match p.pre_filter(cx) {
             PreFilter::Skip => {}
-            PreFilter::Run(f) => filters.0.push((p.name(), f)),
+            PreFilter::Run(f) => filters.push(&**p, f),
             PreFilter::Only(f, names) => {
-                filters.0.push((p.name(), f));
+                filters.push(&**p, f);
                 only = Some(names);
             }
             PreFilter::Refuse(r) => {
@@ -341,7 +441,13 @@ pub fn explain(profile: &Profile, cluster: &Cluster, pod: &PodInfo) -> Explanati
     let mut scores = vec![0; ok.len()];
     for (p, weight) in &profile.scores {
         scores.fill(0);
-        if p.score(cx, &ok, filters.get(p.name()), &mut scores) {
+        let own = |slot: &usize| p.own_score(cx, cluster.node(*slot));
+        if let Some(all) = ok.iter().map(own).collect::<Option<Vec<i64>>>().filter(|a| !a.is_empty()) {
+            scores = all;
+        } else if !p.score(cx, &ok, filters.get(p.name()), &mut scores) {
+            continue;
+        }
+        {
             for (slot, s) in ok.iter().zip(&scores) {
                 let by = e.scores.entry(cluster.node(*slot).name().to_owned()).or_default();
                 by.insert(p.name(), s * weight);

@@ -10,6 +10,7 @@ use crate::cycle::{self, Failure};
 use crate::event::{Event, NodeChange, PodChange};
 use crate::framework::Profile;
 use crate::matching::Labels;
+use crate::memo::Memo;
 use crate::node::NodeSpec;
 use crate::nominator::Nominator;
 use crate::pod::PodInfo;
@@ -64,11 +65,15 @@ pub struct Engine {
     profiles: Vec<Profile>,
     nominator: Nominator,
     bindings: HashMap<Arc<str>, Binding>,
+    /// Bindings of which some have had a deadline since they were last looked through.
+    deadlines: bool,
     /// Pods whose victims are being deleted.
     preempting: HashSet<Arc<str>>,
     /// Where the search for nodes begins.
     start: usize,
     rng: Rng,
+    /// One for each profile.
+    memos: Vec<Memo>,
     volume_timeout: i64,
     ready: Vec<Decision>,
 }
@@ -78,9 +83,11 @@ impl Engine {
         Self {
             cluster: Cluster::default(),
             queue: Queue::new(backoff),
+            memos: profiles.iter().map(|_| Memo::default()).collect(),
             profiles,
             nominator: Nominator::default(),
             bindings: HashMap::new(),
+            deadlines: false,
             preempting: HashSet::new(),
             start: 0,
             rng: Rng::new(seed),
@@ -97,6 +104,12 @@ impl Engine {
     /// Whether pods of this scheduler name are ours.
     pub fn responsible(&self, pod: &PodInfo) -> bool {
         self.profile(pod).is_some()
+    }
+
+    /// Forgets what was worked out and can be worked out again: for tests, which decide with and without.
+    pub fn forget(&mut self) {
+        self.memos.iter_mut().for_each(Memo::forget);
+        self.cluster.forget_counts();
     }
 
     // Pods.
@@ -311,7 +324,8 @@ impl Engine {
         if !self.ready.is_empty() {
             return Some(0);
         }
-        let volumes = self.bindings.values().filter_map(|b| b.deadline).min();
+        let volumes =
+            if self.deadlines { self.bindings.values().filter_map(|b| b.deadline).min() } else { None };
         self.queue.next_due().into_iter().chain(volumes).min()
     }
 
@@ -339,10 +353,10 @@ impl Engine {
         if self.cluster.is_assumed(&pod.uid) {
             return None;
         }
-        let Self { profiles, cluster, nominator, start, rng, .. } = self;
-        match cycle::schedule(&profiles[i], cluster, nominator, &pod, start, rng) {
+        let Self { profiles, cluster, nominator, memos, start, rng, .. } = self;
+        match cycle::schedule(&profiles[i], cluster, nominator, &mut memos[i], &pod, start, rng) {
             Ok(p) => {
-                let placed = Arc::new(pod.on(&p.node));
+                let placed = Arc::new(pod.on(p.node.clone()));
                 self.cluster.assume(placed.clone());
                 self.nominator.remove(&pod.uid);
                 if let Some(plan) = &p.volumes {
@@ -430,10 +444,14 @@ impl Engine {
         let timeout = self.volume_timeout;
         if let Some(b) = self.bindings.get_mut(uid) {
             b.deadline = Some(now.saturating_add(timeout));
+            self.deadlines = true;
         }
         self.look_at_bindings(now);
     }
     fn look_at_bindings(&mut self, now: i64) {
+        if !self.deadlines {
+            return;
+        }
         let mut done = Vec::new();
         for (uid, b) in self.bindings.iter().filter(|b| b.1.deadline.is_some()) {
             let Some(plan) = &b.plan else { continue };
@@ -460,6 +478,10 @@ impl Engine {
         }
     }
     fn expire(&mut self, now: i64) {
+        if !self.deadlines {
+            return;
+        }
+        self.deadlines = self.bindings.values().any(|b| b.deadline.is_some());
         let late: Vec<Arc<str>> = self
             .bindings
             .iter()

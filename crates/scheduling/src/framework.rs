@@ -55,6 +55,16 @@ pub trait Plugin: Send + Sync {
     fn pre_filter(&self, _cx: Cx<'_>) -> PreFilter {
         PreFilter::Skip
     }
+    /// Whether its filter looks at nothing but the node and the demands of the pod ([`PodInfo::same_demands`]); its score
+    /// does so too where it has one of its own ([`Plugin::own_score`]). Then its verdicts are remembered.
+    fn local(&self) -> bool {
+        false
+    }
+    /// The final score of one node, from 0 to [`MAX_SCORE`], where that depends on no other node; a local plugin that
+    /// has it has no [`Plugin::score`] besides. `None`: it has none, or all nodes are alike.
+    fn own_score(&self, _cx: Cx<'_>, _node: &NodeInfo) -> Option<i64> {
+        None
+    }
     /// Adds nothing and answers false if all nodes are alike; else a score from 0 to [`MAX_SCORE`] for each node (slots).
     fn score(
         &self,

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod event;
 pub mod framework;
 pub mod matching;
+pub mod memo;
 pub mod node;
 pub mod nominator;
 pub mod plugins;

@@ -75,6 +75,8 @@ pub struct NodeInfo {
     pub spec: Arc<NodeSpec>,
     /// Whether the Node object is there; pods may be known before.
     pub present: bool,
+    /// Another one whenever anything here changes, among all nodes.
+    pub generation: u64,
     pub pods: Vec<Arc<PodInfo>>,
     pub requested: Resources,
     /// CPU and memory, with defaults for containers that ask for none.
@@ -88,11 +90,19 @@ impl NodeInfo {
             slot,
             spec,
             present,
+            generation: 0,
             pods: Vec::new(),
             requested: Resources::default(),
             non_zero: (0, 0),
             ports: Vec::new(),
         }
+    }
+    /// The node with some of its pods.
+    #[must_use]
+    pub fn with_pods(&self, f: impl Fn(&Arc<PodInfo>) -> bool) -> Self {
+        let mut n = Self::new(self.slot, self.spec.clone(), self.present);
+        self.pods.iter().filter(|p| f(p)).for_each(|p| n.add(p.clone()));
+        n
     }
     pub fn name(&self) -> &str {
         &self.spec.name

@@ -40,6 +40,10 @@ impl Nominator {
     pub fn on(&self, node: &str) -> impl Iterator<Item = &Arc<PodInfo>> {
         self.by_node.get(node).into_iter().flat_map(BTreeMap::values)
     }
+    /// The nodes on which places are promised.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.by_node.keys().map(String::as_str)
+    }
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }

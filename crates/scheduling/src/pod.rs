@@ -7,17 +7,30 @@ use k8s_openapi::api::core::v1 as core;
 use meta::selector::{Op, Requirement, Selector};
 use std::sync::Arc;
 
-/// A pod, parsed. Shared, never changed.
+/// A pod and the node it is on. Shared, never changed.
 #[derive(Clone, Debug)]
 pub struct PodInfo {
+    /// Empty while unscheduled.
+    pub node: Arc<str>,
+    facts: Arc<PodFacts>,
+}
+
+impl std::ops::Deref for PodInfo {
+    type Target = PodFacts;
+    fn deref(&self) -> &PodFacts {
+        &self.facts
+    }
+}
+
+/// A pod, parsed.
+#[derive(Debug)]
+pub struct PodFacts {
     pub uid: Arc<str>,
     pub namespace: Arc<str>,
     pub name: Arc<str>,
     pub resource_version: String,
     pub generation: i64,
     pub labels: Labels,
-    /// Empty while unscheduled.
-    pub node: Arc<str>,
     pub nominated: String,
     pub scheduler: String,
     pub priority: i32,
@@ -38,7 +51,7 @@ pub struct PodInfo {
     pub anti_affinity: Vec<Arc<Term>>,
     /// Weights are negative for anti-affinity.
     pub preferred_pods: Vec<(i32, Arc<Term>)>,
-    pub spread: Vec<Spread>,
+    pub spread: Vec<Arc<Spread>>,
     pub claims: Vec<ClaimRef>,
     pub disks: Vec<Disk>,
     /// Of containers and image volumes, with a tag.
@@ -187,13 +200,12 @@ impl PodInfo {
         let deleting = m.deletion_timestamp.is_some();
         let (claims, disks, volume_images) = volumes(m.name.as_deref().unwrap_or_default(), spec);
         let charged = resources::charged(pod);
-        Self {
+        let facts = PodFacts {
             uid: m.uid.as_deref().unwrap_or_default().into(),
             namespace: namespace.into(),
             name: m.name.as_deref().unwrap_or_default().into(),
             resource_version: m.resource_version.clone().unwrap_or_default(),
             generation: m.generation.unwrap_or(0),
-            node: spec.node_name.as_deref().unwrap_or_default().into(),
             nominated: status.and_then(|s| s.nominated_node_name.clone()).unwrap_or_default(),
             scheduler: spec.scheduler_name.clone().unwrap_or_else(|| "default-scheduler".into()),
             priority: spec.priority.unwrap_or(0),
@@ -228,7 +240,7 @@ impl PodInfo {
                 .topology_spread_constraints
                 .iter()
                 .flatten()
-                .map(|c| Spread::of(c, &labels))
+                .map(|c| Arc::new(Spread::of(c, &labels)))
                 .collect(),
             claims,
             disks,
@@ -266,12 +278,25 @@ impl PodInfo {
                 transition: c.last_transition_time.as_ref().map(|t| t.0.to_string()),
             }),
             labels,
-        }
+        };
+        Self { node: spec.node_name.as_deref().unwrap_or_default().into(), facts: Arc::new(facts) }
     }
     /// The pod as it would be on a node.
     #[must_use]
-    pub fn on(&self, node: &str) -> Self {
-        Self { node: node.into(), ..self.clone() }
+    pub fn on(&self, node: Arc<str>) -> Self {
+        Self { node, facts: self.facts.clone() }
+    }
+    /// Whether plugins that look at nothing but the pod's demands and one node ([`crate::framework::Plugin::local`])
+    /// see the same pod in both.
+    pub fn same_demands(&self, o: &Self) -> bool {
+        Arc::ptr_eq(&self.facts, &o.facts)
+            || (self.charged == o.charged
+                && self.requests == o.requests
+                && self.scored == o.scored
+                && self.ports == o.ports
+                && self.features == o.features
+                && self.tolerations == o.tolerations
+                && self.required_node == o.required_node)
     }
     /// Whether it belongs to a node, or may soon.
     pub fn placed(&self) -> bool {

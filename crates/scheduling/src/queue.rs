@@ -69,6 +69,8 @@ pub struct Queue {
     pods: HashMap<Arc<str>, Waiting>,
     active: BTreeMap<Key, Arc<str>>,
     backing: BTreeMap<Key, Arc<str>>,
+    /// Pods in neither of them, by the order in which pods were first added.
+    aside: BTreeMap<u64, Arc<str>>,
     serial: u64,
     swept: i64,
 }
@@ -80,6 +82,7 @@ impl Queue {
             pods: HashMap::new(),
             active: BTreeMap::new(),
             backing: BTreeMap::new(),
+            aside: BTreeMap::new(),
             serial: 0,
             swept: 0,
         }
@@ -95,8 +98,7 @@ impl Queue {
     }
     /// Active, backing off, aside.
     pub fn sizes(&self) -> (usize, usize, usize) {
-        let (a, b) = (self.active.len(), self.backing.len());
-        (a, b, self.pods.len() - a - b)
+        (self.active.len(), self.backing.len(), self.aside.len())
     }
     /// A new pod, behind a gate if a plugin says so.
     pub fn add(&mut self, pod: Arc<PodInfo>, gate: Option<&'static str>, now: i64) {
@@ -115,6 +117,7 @@ impl Queue {
             key: Key::default(),
             id: self.serial,
         };
+        self.aside.insert(w.id, uid.clone());
         self.pods.insert(uid.clone(), w);
         if gate.is_none() {
             self.make_active(&uid);
@@ -126,7 +129,7 @@ impl Queue {
         match w.place {
             Place::Active => self.active.remove(&w.key),
             Place::Backoff => self.backing.remove(&w.key),
-            Place::Aside => None,
+            Place::Aside => self.aside.remove(&w.id),
         };
         Some(w)
     }
@@ -151,9 +154,10 @@ impl Queue {
         match w.place {
             Place::Active => self.active.remove(&w.key),
             Place::Backoff => self.backing.remove(&w.key),
-            Place::Aside => None,
+            Place::Aside => return,
         };
         w.place = Place::Aside;
+        self.aside.insert(w.id, w.pod.uid.clone());
     }
     fn make_active(&mut self, uid: &Arc<str>) {
         self.enter(uid, Place::Active, 0);
@@ -166,6 +170,9 @@ impl Queue {
         self.serial += 1;
         let serial = self.serial;
         let Some(w) = self.pods.get_mut(uid) else { return };
+        if w.place == Place::Aside {
+            self.aside.remove(&w.id);
+        }
         w.place = place;
         w.key = (end, -i64::from(w.pod.priority), w.since, serial);
         let q = if place == Place::Active { &mut self.active } else { &mut self.backing };
@@ -216,6 +223,7 @@ impl Queue {
         w.gate = None;
         w.place = Place::Aside;
         let uid = w.pod.uid.clone();
+        self.aside.insert(w.id, uid.clone());
         self.pods.insert(uid.clone(), w);
         if failed {
             self.requeue(&uid, now);
@@ -239,14 +247,7 @@ impl Queue {
     }
     /// Pods aside of which the function says so, the longest known first.
     fn aside(&self, mut f: impl FnMut(&Waiting) -> bool) -> Vec<Arc<str>> {
-        let mut found: Vec<(u64, &Arc<str>)> = self
-            .pods
-            .values()
-            .filter(|w| w.place == Place::Aside && f(w))
-            .map(|w| (w.id, &w.pod.uid))
-            .collect();
-        found.sort_unstable();
-        found.into_iter().map(|f| f.1.clone()).collect()
+        self.aside.values().filter(|u| self.pods.get(*u).is_some_and(&mut f)).cloned().collect()
     }
     /// Out of the side line, unless a plugin holds the pod back.
     pub fn release(&mut self, uid: &Arc<str>, gate: &dyn Fn(&PodInfo) -> Option<&'static str>, now: i64) {
@@ -283,11 +284,8 @@ impl Queue {
             return Some(0);
         }
         let backoff = self.backing.first_key_value().map(|(k, _)| k.0 + WINDOW);
-        let aside = self
-            .pods
-            .values()
-            .any(|w| w.place == Place::Aside && w.gate.is_none())
-            .then_some(self.swept + SWEEP);
+        let ungated = |u| self.pods.get(u).is_some_and(|w| w.gate.is_none());
+        let aside = self.aside.values().any(ungated).then_some(self.swept + SWEEP);
         // Pods that back off without an error may go early, when nothing else is to do.
         let early = self.backing.values().any(|u| self.pods.get(u).is_some_and(|w| w.errors == 0));
         if early {

@@ -6,7 +6,7 @@ mod owners;
 mod terms;
 mod volumes;
 
-pub use counts::{NO_VALUE, Topology};
+pub use counts::{Domains, NO_VALUE, Topology};
 pub use owners::{Budget, Owners};
 pub use terms::{TermUse, Terms};
 pub use volumes::{
@@ -36,8 +36,11 @@ struct Placed {
 #[derive(Default)]
 pub struct Cluster {
     nodes: Vec<NodeInfo>,
+    /// The last generation that a node was given.
+    generation: u64,
     by_name: HashMap<Arc<str>, usize>,
     free: Vec<usize>,
+    soft_taints: usize,
     /// Zones in the order they came, each with its nodes.
     zones: Vec<(String, Vec<usize>)>,
     /// Present nodes, zone by zone in turn.
@@ -89,14 +92,28 @@ impl Cluster {
         self.pods.get(uid).is_some_and(|p| p.assumed)
     }
 
+    /// How many present nodes have taints that only score.
+    pub fn soft_taints(&self) -> usize {
+        self.soft_taints
+    }
+    /// A node to be changed.
+    fn touch(&mut self, slot: usize) -> &mut NodeInfo {
+        self.generation += 1;
+        let n = &mut self.nodes[slot];
+        n.generation = self.generation;
+        n
+    }
+
     /// Adds or changes a node; answers what it was.
     pub fn set_node(&mut self, spec: NodeSpec) -> (Option<Arc<NodeSpec>>, Arc<NodeSpec>) {
         let spec = Arc::new(spec);
         let slot = self.slot_of(&spec.name);
-        let node = &mut self.nodes[slot];
+        let node = self.touch(slot);
         let old = node.present.then(|| node.spec.clone());
         node.spec = spec.clone();
         node.present = true;
+        self.soft_taints += usize::from(has_soft_taints(&spec));
+        self.soft_taints -= usize::from(old.as_deref().is_some_and(has_soft_taints));
         self.recount_images(old.as_deref(), Some(&spec));
         let moved = old.as_ref().is_none_or(|o| o.zone() != spec.zone());
         if old.as_ref().is_none_or(|o| o.labels != spec.labels) {
@@ -113,13 +130,14 @@ impl Cluster {
     /// Takes a node out; the pods on it stay known until they go themselves.
     pub fn remove_node(&mut self, name: &str) -> Option<Arc<NodeSpec>> {
         let slot = *self.by_name.get(name)?;
-        let node = &mut self.nodes[slot];
-        if !node.present {
+        if !self.nodes[slot].present {
             return None;
         }
+        let node = self.touch(slot);
         let old = node.spec.clone();
         node.present = false;
         let empty = node.pods.is_empty();
+        self.soft_taints -= usize::from(has_soft_taints(&old));
         self.recount_images(Some(&old), None);
         self.counts.get_mut().forget_topologies();
         self.leave_zone(&old.zone(), slot);
@@ -202,7 +220,7 @@ impl Cluster {
     fn place(&mut self, pod: Arc<PodInfo>, assumed: bool) -> Option<Arc<PodInfo>> {
         let old = self.remove_pod(&pod.uid);
         let slot = self.slot_of(&pod.node);
-        self.nodes[slot].add(pod.clone());
+        self.touch(slot).add(pod.clone());
         self.account(&pod, slot, true);
         self.pods.insert(pod.uid.clone(), Placed { info: pod, slot, assumed });
         old
@@ -210,7 +228,7 @@ impl Cluster {
     pub fn remove_pod(&mut self, uid: &str) -> Option<Arc<PodInfo>> {
         let placed = self.pods.remove(uid)?;
         let slot = placed.slot;
-        self.nodes[slot].remove(uid);
+        self.touch(slot).remove(uid);
         self.account(&placed.info, slot, false);
         if !self.nodes[slot].present && self.nodes[slot].pods.is_empty() {
             self.release(slot);
@@ -248,9 +266,18 @@ impl Cluster {
         self.counts.get_mut().forget_by_namespace();
     }
 
+    /// Forgets what was counted: it is counted again when it is asked for.
+    pub fn forget_counts(&mut self) {
+        *self.counts.get_mut() = Counts::default();
+        self.counts.get_mut().grow(self.nodes.len());
+    }
     /// How many pods that are in all of these groups each node has, by its slot. Kept up to date once asked for.
     pub fn count(&self, groups: &[(&Namespaces, &Selector)], live: bool) -> Arc<Vec<u32>> {
         self.counts.borrow_mut().get(groups, live, &self.nodes, &self.namespaces)
+    }
+    /// As [`Self::count`], by the values that nodes have for a label.
+    pub fn count_by(&self, groups: &[(&Namespaces, &Selector)], live: bool, key: &str) -> Domains {
+        self.counts.borrow_mut().domains(groups, live, key, &self.nodes, &self.namespaces)
     }
     /// The values that nodes have for a label, as numbers.
     pub fn topology(&self, key: &str) -> Arc<Topology> {
@@ -260,4 +287,8 @@ impl Cluster {
     pub fn pods_by_node(&self) -> BTreeMap<String, usize> {
         self.nodes().map(|n| (n.name().to_owned(), n.pods.len())).collect()
     }
+}
+
+fn has_soft_taints(n: &NodeSpec) -> bool {
+    n.taints.iter().any(|t| t.effect == "PreferNoSchedule")
 }

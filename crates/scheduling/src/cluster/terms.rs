@@ -1,7 +1,9 @@
 //! The affinity terms of pods on nodes, each different one once, with the nodes where pods have it.
 
+use super::{Cluster, Domains};
 use crate::matching::Term;
 use crate::pod::PodInfo;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -11,6 +13,20 @@ pub struct TermUse {
     /// Of a preferred term; negative for anti-affinity. 0 for required ones.
     pub weight: i32,
     pub by_slot: BTreeMap<usize, u32>,
+    /// The same by the values of the term's label, once asked for.
+    domains: RefCell<Option<Domains>>,
+}
+
+impl TermUse {
+    /// How many pods have the term, by the values of its label.
+    pub fn domains(&self, cluster: &Cluster) -> Domains {
+        let topology = cluster.topology(&self.term.topology_key);
+        let mut d = self.domains.borrow_mut();
+        match &*d {
+            Some(d) if Arc::ptr_eq(&d.topology, &topology) => d.clone(),
+            _ => d.insert(Domains::new(topology, self.by_slot.iter().map(|(s, n)| (*s, *n)))).clone(),
+        }
+    }
 }
 
 type Map = HashMap<(Arc<str>, i32), TermUse>;
@@ -60,8 +76,12 @@ fn change(map: &mut Map, term: &Arc<Term>, weight: i32, slot: usize, add: bool) 
             term: term.clone(),
             weight,
             by_slot: BTreeMap::new(),
+            domains: RefCell::default(),
         });
         *e.by_slot.entry(slot).or_default() += 1;
+        if let Some(d) = e.domains.get_mut() {
+            d.change(slot, true);
+        }
         return;
     }
     let Some(e) = map.get_mut(&key) else { return };
@@ -69,6 +89,9 @@ fn change(map: &mut Map, term: &Arc<Term>, weight: i32, slot: usize, add: bool) 
         *n -= 1;
         if *n == 0 {
             e.by_slot.remove(&slot);
+        }
+        if let Some(d) = e.domains.get_mut() {
+            d.change(slot, false);
         }
     }
     if e.by_slot.is_empty() {

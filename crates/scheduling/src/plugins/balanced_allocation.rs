@@ -1,6 +1,7 @@
 //! `NodeResourcesBalancedAllocation`: nodes whose resources get more evenly used are better.
 
-use crate::framework::{Cx, Filter, MAX_SCORE, Plugin};
+use crate::framework::{Cx, MAX_SCORE, Plugin};
+use crate::node::NodeInfo;
 use crate::resources::is_scalar;
 
 #[derive(Clone, Debug)]
@@ -18,37 +19,29 @@ impl Plugin for BalancedAllocation {
     fn name(&self) -> &'static str {
         "NodeResourcesBalancedAllocation"
     }
-    fn score(
-        &self,
-        cx: Cx<'_>,
-        nodes: &[usize],
-        _: Option<&mut Box<dyn Filter>>,
-        scores: &mut [i64],
-    ) -> bool {
-        let wants: Vec<i64> = self.resources.iter().map(|r| cx.pod.charged.get(r)).collect();
-        if wants.iter().all(|w| *w == 0) {
-            return false;
+    fn local(&self) -> bool {
+        true
+    }
+    fn own_score(&self, cx: Cx<'_>, n: &NodeInfo) -> Option<i64> {
+        let want = |r: &String| cx.pod.charged.get(r);
+        if self.resources.iter().all(|r| want(r) == 0) {
+            return None;
         }
         let (mut with, mut without) = (Vec::new(), Vec::new());
-        for (slot, s) in nodes.iter().zip(scores.iter_mut()) {
-            let n = cx.cluster.node(*slot);
-            with.clear();
-            without.clear();
-            for (name, want) in self.resources.iter().zip(&wants) {
-                if *want == 0 && is_scalar(name) {
-                    continue;
-                }
-                let cap = n.spec.allocatable.get(name);
-                if cap == 0 {
-                    continue;
-                }
-                let used = n.requested.get(name);
-                with.push(fraction(used + want, cap));
-                without.push(fraction(used, cap));
+        for name in &self.resources {
+            let want = want(name);
+            if want == 0 && is_scalar(name) {
+                continue;
             }
-            *s = MAX_SCORE / 2 + (MAX_SCORE / 2 + evenness(&with) - evenness(&without)) / 2;
+            let cap = n.spec.allocatable.get(name);
+            if cap == 0 {
+                continue;
+            }
+            let used = n.requested.get(name);
+            with.push(fraction(used + want, cap));
+            without.push(fraction(used, cap));
         }
-        true
+        Some(MAX_SCORE / 2 + (MAX_SCORE / 2 + evenness(&with) - evenness(&without)) / 2)
     }
 }
 

@@ -66,7 +66,7 @@ pub fn preempt(
         return Outcome::none(why.to_owned(), false);
     }
     let all = cx.cluster.order();
-    let nodes: Vec<usize> = all.iter().copied().filter(|s| diagnosis.of(*s) == Code::Unschedulable).collect();
+    let nodes = diagnosis.may_help(all, cx.cluster.slots());
     let mut told = Diagnosis::default();
     let mut candidates = Vec::new();
     if !nodes.is_empty() {
@@ -89,7 +89,7 @@ pub fn preempt(
                     }
                 }
                 Err(r) => {
-                    told.nodes.insert(slot, r);
+                    told.nodes.insert(slot, &r);
                 }
             }
         }
@@ -139,15 +139,14 @@ fn victims_on(
     budgets: &[&Budget],
     nominator: &Nominator,
 ) -> Result<Victims, Refusal> {
-    let mut lesser: Vec<Arc<PodInfo>> =
-        node.pods.iter().filter(|p| p.priority < cx.pod.priority).cloned().collect();
+    let less = |p: &&Arc<PodInfo>| p.priority < cx.pod.priority;
+    let mut lesser: Vec<Arc<PodInfo>> = node.pods.iter().filter(less).cloned().collect();
     if lesser.is_empty() {
         return Err(Refusal::unresolvable("No preemption victims found for incoming pod"));
     }
     let mut filters = filters.copy();
-    let mut node = node.clone();
+    let mut node = node.with_pods(|p| !less(&p));
     for p in &lesser {
-        node.remove(&p.uid);
         filters.remove_pod(cx, p, &node);
     }
     check_with_nominated(cx, &mut filters, &node, nominator)?;

@@ -1,6 +1,6 @@
 //! `InterPodAffinity`: pods near to or far from other pods, required and preferred, in both directions.
 
-use crate::cluster::{Cluster, Topology};
+use crate::cluster::{Cluster, Domains, Topology};
 use crate::event::Event;
 use crate::framework::{Cx, Filter, MAX_SCORE, Plugin, PreFilter};
 use crate::matching::{Labels, Namespaces, Term};
@@ -37,32 +37,70 @@ fn matches_any(cluster: &Cluster, terms: &[Arc<Term>], pod: &PodInfo) -> bool {
 /// Counts by the values of one label.
 #[derive(Clone)]
 struct ByValue {
-    key: String,
+    key: Arc<str>,
     topology: Arc<Topology>,
-    counts: Vec<i64>,
+    counts: Numbers,
 }
 
-impl ByValue {
-    fn new(cluster: &Cluster, key: &str) -> Self {
-        let topology = cluster.topology(key);
-        Self { key: key.to_owned(), counts: vec![0; topology.size], topology }
+/// What the cluster counts is shared as long as nothing is added.
+#[derive(Clone)]
+enum Numbers {
+    Shared(Arc<Vec<u32>>),
+    Own(Vec<i64>),
+}
+
+impl Numbers {
+    fn at(&self, v: usize) -> i64 {
+        match self {
+            Self::Shared(c) => i64::from(c[v]),
+            Self::Own(c) => c[v],
+        }
     }
-    fn at(&self, slot: usize) -> Option<i64> {
-        self.topology.value(slot).map(|v| self.counts[v])
+    fn own(&mut self) -> &mut Vec<i64> {
+        if let Self::Shared(c) = self {
+            *self = Self::Own(c.iter().map(|n| i64::from(*n)).collect());
+        }
+        match self {
+            Self::Own(c) => c,
+            Self::Shared(_) => unreachable!("it has just become the other"),
+        }
     }
-    fn add(&mut self, slot: usize, n: i64) {
-        if let Some(v) = self.topology.value(slot) {
-            self.counts[v] += n;
+    fn all_zero(&self) -> bool {
+        match self {
+            Self::Shared(c) => c.iter().all(|n| *n == 0),
+            Self::Own(c) => c.iter().all(|n| *n == 0),
         }
     }
 }
 
-fn for_key<'l>(list: &'l mut Vec<ByValue>, cluster: &Cluster, key: &str) -> &'l mut ByValue {
-    let i = list.iter().position(|b| b.key == key).unwrap_or_else(|| {
-        list.push(ByValue::new(cluster, key));
-        list.len() - 1
-    });
-    &mut list[i]
+impl ByValue {
+    fn of(key: &str, d: Domains) -> Self {
+        Self { key: key.into(), topology: d.topology, counts: Numbers::Shared(d.counts) }
+    }
+    fn at(&self, slot: usize) -> Option<i64> {
+        self.topology.value(slot).map(|v| self.counts.at(v))
+    }
+    fn add(&mut self, slot: usize, n: i64) {
+        if let Some(v) = self.topology.value(slot) {
+            self.counts.own()[v] += n;
+        }
+    }
+}
+
+/// Adds counts, each times a weight, to those of the same label.
+fn add_domains(list: &mut Vec<ByValue>, key: &str, d: Domains, weight: i64) {
+    let scaled = |to: &mut Vec<i64>| {
+        to.iter_mut().zip(d.counts.iter()).for_each(|(t, n)| *t += i64::from(*n) * weight);
+    };
+    match list.iter_mut().find(|b| &*b.key == key) {
+        Some(b) => scaled(b.counts.own()),
+        None if weight == 1 => list.push(ByValue::of(key, d)),
+        None => {
+            let mut counts = vec![0; d.counts.len()];
+            scaled(&mut counts);
+            list.push(ByValue { key: key.into(), topology: d.topology, counts: Numbers::Own(counts) });
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -75,15 +113,25 @@ struct Check {
     anti: Vec<ByValue>,
     /// The pod matches its own affinity.
     own: bool,
+    /// No pod matches the affinity anywhere.
+    first: bool,
 }
 
 impl Check {
     fn change(&mut self, cx: Cx<'_>, pod: &PodInfo, node: &NodeInfo, by: i64) {
         for t in pod.anti_affinity.iter().filter(|t| term_matches(cx.cluster, t, cx.pod)) {
-            for_key(&mut self.existing, cx.cluster, &t.topology_key).add(node.slot, by);
+            let key = &*t.topology_key;
+            let i = self.existing.iter().position(|b| &*b.key == key).unwrap_or_else(|| {
+                let topology = cx.cluster.topology(key);
+                let counts = Numbers::Own(vec![0; topology.size]);
+                self.existing.push(ByValue { key: key.into(), topology, counts });
+                self.existing.len() - 1
+            });
+            self.existing[i].add(node.slot, by);
         }
         if matches_all(cx.cluster, &cx.pod.affinity, pod) {
             self.affinity.iter_mut().for_each(|a| a.add(node.slot, by));
+            self.first = self.affinity.iter().all(|a| a.counts.all_zero());
         }
         for (t, a) in cx.pod.anti_affinity.iter().zip(&mut self.anti) {
             if term_matches(cx.cluster, t, pod) {
@@ -100,7 +148,7 @@ impl Check {
             }
         }
         // The first pod of a group may be anywhere, if it is of the group itself.
-        all || (self.own && self.affinity.iter().all(|a| a.counts.iter().all(|n| *n == 0)))
+        all || (self.own && self.first)
     }
 }
 
@@ -131,17 +179,6 @@ impl Filter for Check {
     }
 }
 
-/// Counts the pods of these groups together.
-fn fill(cx: Cx<'_>, into: &mut [ByValue], groups: &[(&Namespaces, &Selector)]) {
-    let by_slot = cx.cluster.count(groups, false);
-    for node in cx.cluster.nodes() {
-        let n = i64::from(by_slot[node.slot]);
-        if n > 0 {
-            into.iter_mut().for_each(|b| b.add(node.slot, n));
-        }
-    }
-}
-
 impl Plugin for InterPodAffinity {
     fn name(&self) -> &'static str {
         "InterPodAffinity"
@@ -151,25 +188,22 @@ impl Plugin for InterPodAffinity {
         let mut existing: Vec<ByValue> = Vec::new();
         for u in cx.cluster.terms.required_anti() {
             if term_matches(cx.cluster, &u.term, pod) {
-                let b = for_key(&mut existing, cx.cluster, &u.term.topology_key);
-                u.by_slot.iter().for_each(|(slot, n)| b.add(*slot, i64::from(*n)));
+                add_domains(&mut existing, &u.term.topology_key, u.domains(cx.cluster), 1);
             }
         }
         if existing.is_empty() && pod.affinity.is_empty() && pod.anti_affinity.is_empty() {
             return PreFilter::Skip;
         }
-        let table = |t: &Arc<Term>| ByValue::new(cx.cluster, &t.topology_key);
-        let mut affinity: Vec<ByValue> = pod.affinity.iter().map(table).collect();
-        if !affinity.is_empty() {
-            let groups: Vec<_> = pod.affinity.iter().map(|t| (&t.namespaces, &t.selector)).collect();
-            fill(cx, &mut affinity, &groups);
-        }
-        let mut anti: Vec<ByValue> = pod.anti_affinity.iter().map(table).collect();
-        for (t, b) in pod.anti_affinity.iter().zip(&mut anti) {
-            fill(cx, std::slice::from_mut(b), &[(&t.namespaces, &t.selector)]);
-        }
+        let count = |groups: &[(&Namespaces, &Selector)], t: &Term| {
+            ByValue::of(&t.topology_key, cx.cluster.count_by(groups, false, &t.topology_key))
+        };
+        let all: Vec<_> = pod.affinity.iter().map(|t| (&t.namespaces, &t.selector)).collect();
+        let affinity: Vec<ByValue> = pod.affinity.iter().map(|t| count(&all, t)).collect();
+        let anti: Vec<ByValue> =
+            pod.anti_affinity.iter().map(|t| count(&[(&t.namespaces, &t.selector)], t)).collect();
         let own = matches_all(cx.cluster, &pod.affinity, pod);
-        PreFilter::Run(Box::new(Check { existing, affinity, anti, own }))
+        let first = affinity.iter().all(|a| a.counts.all_zero());
+        PreFilter::Run(Box::new(Check { existing, affinity, anti, own, first }))
     }
     fn score(
         &self,
@@ -185,28 +219,22 @@ impl Plugin for InterPodAffinity {
         let mut tables: Vec<ByValue> = Vec::new();
         let mut any = false;
         // What this pod prefers.
-        for (w, t) in &pod.preferred_pods {
-            let by_slot = cx.cluster.count(&[(&t.namespaces, &t.selector)], false);
-            let b = for_key(&mut tables, cx.cluster, &t.topology_key);
-            for node in cx.cluster.nodes() {
-                let n = i64::from(by_slot[node.slot]);
-                if n > 0 && b.topology.value(node.slot).is_some() {
-                    any = true;
-                    b.add(node.slot, n * i64::from(*w));
-                }
+        let mut add = |t: &Term, d: Domains, weight: i64| {
+            if d.counts.iter().any(|n| *n > 0) {
+                any = true;
+                add_domains(&mut tables, &t.topology_key, d, weight);
             }
+        };
+        for (w, t) in &pod.preferred_pods {
+            let d = cx.cluster.count_by(&[(&t.namespaces, &t.selector)], false, &t.topology_key);
+            add(t, d, i64::from(*w));
         }
         // What pods that are there want of this one.
         let hard = cx.cluster.terms.required().map(|u| (u, self.hard_weight));
         let soft = cx.cluster.terms.preferred().map(|u| (u, i64::from(u.weight)));
         for (u, w) in hard.chain(soft).filter(|(_, w)| *w != 0) {
-            if !term_matches(cx.cluster, &u.term, pod) {
-                continue;
-            }
-            let b = for_key(&mut tables, cx.cluster, &u.term.topology_key);
-            for (slot, n) in &u.by_slot {
-                any |= b.topology.value(*slot).is_some();
-                b.add(*slot, i64::from(*n) * w);
+            if term_matches(cx.cluster, &u.term, pod) {
+                add(&u.term, u.domains(cx.cluster), w);
             }
         }
         if !any {

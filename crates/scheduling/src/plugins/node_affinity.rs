@@ -48,6 +48,9 @@ impl Plugin for NodeAffinity {
     fn name(&self) -> &'static str {
         "NodeAffinity"
     }
+    fn local(&self) -> bool {
+        true
+    }
     fn pre_filter(&self, cx: Cx<'_>) -> PreFilter {
         let required = &cx.pod.required_node;
         if required.is_none() && self.added_required.is_none() {

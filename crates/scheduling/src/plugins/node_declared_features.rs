@@ -50,6 +50,9 @@ impl Plugin for NodeDeclaredFeatures {
     fn name(&self) -> &'static str {
         "NodeDeclaredFeatures"
     }
+    fn local(&self) -> bool {
+        true
+    }
     fn pre_filter(&self, cx: Cx<'_>) -> PreFilter {
         if cx.pod.features.is_empty() { PreFilter::Skip } else { PreFilter::Run(Box::new(Check)) }
     }

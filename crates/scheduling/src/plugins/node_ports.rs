@@ -21,6 +21,9 @@ impl Plugin for NodePorts {
     fn name(&self) -> &'static str {
         "NodePorts"
     }
+    fn local(&self) -> bool {
+        true
+    }
     fn pre_filter(&self, cx: Cx<'_>) -> PreFilter {
         if cx.pod.ports.is_empty() { PreFilter::Skip } else { PreFilter::Run(Box::new(Check)) }
     }

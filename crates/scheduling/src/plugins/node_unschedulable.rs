@@ -21,6 +21,9 @@ impl Plugin for NodeUnschedulable {
     fn name(&self) -> &'static str {
         "NodeUnschedulable"
     }
+    fn local(&self) -> bool {
+        true
+    }
     fn pre_filter(&self, _: Cx<'_>) -> PreFilter {
         PreFilter::Run(Box::new(Check))
     }

@@ -115,43 +115,36 @@ impl Plugin for NodeResourcesFit {
     fn pre_filter(&self, _: Cx<'_>) -> PreFilter {
         PreFilter::Run(Box::new(Check { ignored: self.ignored.clone(), groups: self.ignored_groups.clone() }))
     }
-    fn score(
-        &self,
-        cx: Cx<'_>,
-        nodes: &[usize],
-        _: Option<&mut Box<dyn Filter>>,
-        scores: &mut [i64],
-    ) -> bool {
-        for (slot, s) in nodes.iter().zip(scores.iter_mut()) {
-            let n = cx.cluster.node(*slot);
-            let (mut score, mut weights) = (0, 0);
-            for (name, weight) in &self.resources {
-                let want = cx.pod.scored.get(name);
-                if want == 0 && is_scalar(name) {
-                    continue;
-                }
-                let cap = n.spec.allocatable.get(name);
-                if cap == 0 {
-                    continue;
-                }
-                let used = match name.as_str() {
-                    "cpu" => n.non_zero.0,
-                    "memory" => n.non_zero.1,
-                    _ => n.requested.get(name),
-                };
-                let one = self.one(used + want, cap);
-                if one > 0 || !matches!(self.strategy, Strategy::RequestedToCapacityRatio(_)) {
-                    score += one * weight;
-                    weights += weight;
-                }
-            }
-            *s = match (&self.strategy, weights) {
-                (_, 0) => 0,
-                (Strategy::RequestedToCapacityRatio(_), w) => (score as f64 / w as f64).round() as i64,
-                (_, w) => score / w,
-            };
-        }
+    fn local(&self) -> bool {
         true
+    }
+    fn own_score(&self, cx: Cx<'_>, n: &NodeInfo) -> Option<i64> {
+        let (mut score, mut weights) = (0, 0);
+        for (name, weight) in &self.resources {
+            let want = cx.pod.scored.get(name);
+            if want == 0 && is_scalar(name) {
+                continue;
+            }
+            let cap = n.spec.allocatable.get(name);
+            if cap == 0 {
+                continue;
+            }
+            let used = match name.as_str() {
+                "cpu" => n.non_zero.0,
+                "memory" => n.non_zero.1,
+                _ => n.requested.get(name),
+            };
+            let one = self.one(used + want, cap);
+            if one > 0 || !matches!(self.strategy, Strategy::RequestedToCapacityRatio(_)) {
+                score += one * weight;
+                weights += weight;
+            }
+        }
+        Some(match (&self.strategy, weights) {
+            (_, 0) => 0,
+            (Strategy::RequestedToCapacityRatio(_), w) => (score as f64 / w as f64).round() as i64,
+            (_, w) => score / w,
+        })
     }
     fn wants(&self, event: &Event<'_>, pod: &PodInfo, _: &Cluster) -> bool {
         let fits = |n: &NodeSpec| missing(pod, n, &Resources::default(), 0, None).is_empty();

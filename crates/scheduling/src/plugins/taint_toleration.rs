@@ -3,7 +3,7 @@
 use super::stateless;
 use crate::cluster::Cluster;
 use crate::event::Event;
-use crate::framework::{Cx, Filter, Plugin, PreFilter, normalize};
+use crate::framework::{Cx, Filter, MAX_SCORE, Plugin, PreFilter, normalize};
 use crate::matching::{Toleration, tolerated, untolerated};
 use crate::pod::PodInfo;
 use crate::status::Refusal;
@@ -21,6 +21,9 @@ impl Plugin for TaintToleration {
     fn name(&self) -> &'static str {
         "TaintToleration"
     }
+    fn local(&self) -> bool {
+        true
+    }
     fn pre_filter(&self, _: Cx<'_>) -> PreFilter {
         PreFilter::Run(Box::new(Check))
     }
@@ -31,6 +34,10 @@ impl Plugin for TaintToleration {
         _: Option<&mut Box<dyn Filter>>,
         scores: &mut [i64],
     ) -> bool {
+        if cx.cluster.soft_taints() == 0 {
+            scores.fill(MAX_SCORE);
+            return true;
+        }
         let by: Vec<Toleration> = cx
             .pod
             .tolerations

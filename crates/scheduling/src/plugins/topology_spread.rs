@@ -36,23 +36,20 @@ impl Default for PodTopologySpread {
 
 impl PodTopologySpread {
     /// The constraints of a pod, hard or soft ones.
-    fn constraints(&self, pod: &PodInfo, cluster: &Cluster, hard: bool) -> Vec<Spread> {
+    fn constraints(&self, pod: &PodInfo, cluster: &Cluster, hard: bool) -> Vec<Arc<Spread>> {
         if !pod.spread.is_empty() {
             return pod.spread.iter().filter(|s| s.hard == hard).cloned().collect();
         }
-        let mut out: Vec<Spread> = self.defaults.iter().filter(|s| s.hard == hard).cloned().collect();
-        if out.is_empty() {
-            return out;
+        let some: Vec<&Spread> = self.defaults.iter().filter(|s| s.hard == hard).collect();
+        if some.is_empty() {
+            return Vec::new();
         }
-        match cluster.owners.default_selector(pod) {
-            Some(s) => out.iter_mut().for_each(|c| c.selector = s.clone()),
-            None => out.clear(),
-        }
-        out
+        let Some(selector) = cluster.owners.default_selector(pod) else { return Vec::new() };
+        some.into_iter().map(|s| Arc::new(Spread { selector: selector.clone(), ..s.clone() })).collect()
     }
 }
 
-fn has_all(labels: &Labels, constraints: &[Spread]) -> bool {
+fn has_all(labels: &Labels, constraints: &[Arc<Spread>]) -> bool {
     constraints.iter().all(|c| labels.contains_key(&c.topology_key))
 }
 
@@ -62,33 +59,77 @@ fn included(c: &Spread, pod: &PodInfo, node: &NodeInfo) -> bool {
         && (!c.honor_taints || !untolerated(&node.spec.taints, &pod.tolerations))
 }
 
+/// Whether every node counts for a constraint.
+fn includes_all(c: &Spread, pod: &PodInfo) -> bool {
+    (!c.honor_affinity || pod.required_node.is_none()) && !c.honor_taints
+}
+
+/// The group of pods that a constraint is about.
+fn group(cx: Cx<'_>) -> Namespaces {
+    Namespaces { names: vec![cx.pod.namespace.to_string()], selector: None }
+}
+
 /// Pods of the constraint's group by slot, those being deleted left out.
 fn counts(c: &Spread, cx: Cx<'_>) -> Option<Arc<Vec<u32>>> {
     // An empty selector counts nothing (upstream `countPodsMatchSelector`).
-    if c.selector.everything() {
-        return None;
+    (!c.selector.everything()).then(|| cx.cluster.count(&[(&group(cx), &c.selector)], true))
+}
+
+/// As [`counts`], by the values of the constraint's label.
+fn counts_by(c: &Spread, cx: Cx<'_>) -> Option<Arc<Vec<u32>>> {
+    let by = || cx.cluster.count_by(&[(&group(cx), &c.selector)], true, &c.topology_key).counts;
+    (!c.selector.everything()).then(by)
+}
+
+/// Counts by value.
+#[derive(Clone)]
+enum Numbers {
+    /// As the cluster has them: every value has a node that counts.
+    Shared(Arc<Vec<u32>>),
+    /// `None`: no node counts for the value.
+    Own(Vec<Option<i64>>),
+}
+
+impl Numbers {
+    fn at(&self, v: usize) -> i64 {
+        match self {
+            Self::Shared(c) => i64::from(c[v]),
+            Self::Own(c) => c[v].unwrap_or(0),
+        }
     }
-    let ns = Namespaces { names: vec![cx.pod.namespace.to_string()], selector: None };
-    Some(cx.cluster.count(&[(&ns, &c.selector)], true))
+    fn add(&mut self, v: usize, n: i64) {
+        if let Self::Shared(c) = self {
+            *self = Self::Own(c.iter().map(|n| Some(i64::from(*n))).collect());
+        }
+        if let Self::Own(c) = self {
+            *c[v].get_or_insert(0) += n;
+        }
+    }
+    /// How many values count, and the least of their counts.
+    fn least(&self) -> (usize, Option<i64>) {
+        match self {
+            Self::Shared(c) => (c.len(), c.iter().min().map(|n| i64::from(*n))),
+            Self::Own(c) => (c.iter().flatten().count(), c.iter().flatten().min().copied()),
+        }
+    }
 }
 
 #[derive(Clone)]
 struct Hard {
-    constraint: Spread,
+    constraint: Arc<Spread>,
     topology: Arc<Topology>,
-    /// By value; `None`: no node counts for the value.
-    matching: Vec<Option<i64>>,
+    matching: Numbers,
     /// The pod itself is of the group.
     own: i64,
 }
 
 impl Hard {
     fn least(&self) -> i64 {
-        let domains = self.matching.iter().flatten().count();
+        let (domains, least) = self.matching.least();
         if i64::try_from(domains).unwrap_or(i64::MAX) < self.constraint.min_domains {
             return 0;
         }
-        self.matching.iter().flatten().copied().min().unwrap_or(i64::from(i32::MAX))
+        least.unwrap_or(i64::from(i32::MAX))
     }
 }
 
@@ -112,8 +153,7 @@ impl Check {
                 continue;
             }
             if let Some(v) = h.topology.value(node.slot) {
-                let n = h.matching[v].get_or_insert(0);
-                *n += by;
+                h.matching.add(v, by);
             }
             *least = h.least();
         }
@@ -128,7 +168,7 @@ impl Filter for Check {
                     "node(s) didn't match pod topology spread constraints (missing required label)",
                 ));
             };
-            let skew = h.matching[v].unwrap_or(0) + h.own - least;
+            let skew = h.matching.at(v) + h.own - least;
             if skew > h.constraint.max_skew {
                 return Err(Refusal::new("node(s) didn't match pod topology spread constraints"));
             }
@@ -158,32 +198,29 @@ impl Plugin for PodTopologySpread {
         if constraints.is_empty() {
             return PreFilter::Skip;
         }
-        let mut all: Vec<Hard> = constraints
-            .iter()
-            .map(|c| {
-                let topology = cx.cluster.topology(&c.topology_key);
-                Hard {
-                    matching: vec![None; topology.size],
-                    topology,
-                    own: i64::from(matches(&c.selector, &cx.pod.labels)),
-                    constraint: c.clone(),
+        let topologies: Vec<_> = constraints.iter().map(|c| cx.cluster.topology(&c.topology_key)).collect();
+        // A node without one of the labels counts for none.
+        let whole = constraints.len() == 1 || topologies.iter().all(|t| !t.gaps);
+        let mut all: Vec<Hard> = Vec::with_capacity(constraints.len());
+        for (c, topology) in constraints.iter().zip(topologies) {
+            let matching = if whole && includes_all(c, cx.pod) {
+                Numbers::Shared(counts_by(c, cx).unwrap_or_else(|| Arc::new(vec![0; topology.size])))
+            } else {
+                let pods = counts(c, cx);
+                let mut by_value = vec![None; topology.size];
+                for node in cx.cluster.nodes() {
+                    if !has_all(&node.spec.labels, &constraints) || !included(c, cx.pod, node) {
+                        continue;
+                    }
+                    if let Some(v) = topology.value(node.slot) {
+                        let n = pods.as_ref().map_or(0, |p| i64::from(p[node.slot]));
+                        *by_value[v].get_or_insert(0) += n;
+                    }
                 }
-            })
-            .collect();
-        let pods: Vec<_> = constraints.iter().map(|c| counts(c, cx)).collect();
-        for node in cx.cluster.nodes() {
-            if !has_all(&node.spec.labels, &constraints) {
-                continue;
-            }
-            for (h, pods) in all.iter_mut().zip(&pods) {
-                if !included(&h.constraint, cx.pod, node) {
-                    continue;
-                }
-                if let Some(v) = h.topology.value(node.slot) {
-                    let n = pods.as_ref().map_or(0, |p| i64::from(p[node.slot]));
-                    *h.matching[v].get_or_insert(0) += n;
-                }
-            }
+                Numbers::Own(by_value)
+            };
+            let own = i64::from(matches(&c.selector, &cx.pod.labels));
+            all.push(Hard { constraint: c.clone(), topology, matching, own });
         }
         let least = all.iter().map(Hard::least).collect();
         PreFilter::Run(Box::new(Check { all, least }))
@@ -200,9 +237,11 @@ impl Plugin for PodTopologySpread {
             return false;
         }
         let all_labels = !cx.pod.spread.is_empty() || !self.system;
+        let no_gaps = constraints.iter().all(|c| !cx.cluster.topology(&c.topology_key).gaps);
+        let whole = !all_labels || constraints.len() == 1 || no_gaps;
         let ignored: Vec<bool> = nodes
             .iter()
-            .map(|s| all_labels && !has_all(&cx.cluster.node(*s).spec.labels, &constraints))
+            .map(|s| all_labels && !no_gaps && !has_all(&cx.cluster.node(*s).spec.labels, &constraints))
             .collect();
         let left = ignored.iter().filter(|i| !**i).count();
         // Fractions are added up before they are rounded.
@@ -226,13 +265,22 @@ impl Plugin for PodTopologySpread {
                     // Nodes without the label are a domain of their own to upstream's count.
                     size += 1;
                 }
-                for node in cx.cluster.nodes() {
-                    if (all_labels && !has_all(&node.spec.labels, &constraints)) || !included(c, cx.pod, node)
+                if whole && includes_all(c, cx.pod) {
+                    let pods = counts_by(c, cx);
+                    for (v, n) in by_value.iter_mut().enumerate().filter_map(|(v, n)| Some((v, n.as_mut()?)))
                     {
-                        continue;
+                        *n = pods.as_ref().map_or(0, |p| i64::from(p[v]));
                     }
-                    if let Some(Some(n)) = topology.value(node.slot).map(|v| &mut by_value[v]) {
-                        *n += on(node.slot);
+                } else {
+                    for node in cx.cluster.nodes() {
+                        if (all_labels && !has_all(&node.spec.labels, &constraints))
+                            || !included(c, cx.pod, node)
+                        {
+                            continue;
+                        }
+                        if let Some(Some(n)) = topology.value(node.slot).map(|v| &mut by_value[v]) {
+                            *n += on(node.slot);
+                        }
                     }
                 }
             }
