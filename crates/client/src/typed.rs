@@ -1,39 +1,16 @@
 //! Typed calls for `k8s-openapi` kinds.
 
-use crate::raw::{Body, Error, Transport};
+use crate::kind::Kind;
+use crate::raw::{Body, Error, RawList, Transport};
 use crate::{url, wire};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
-
-/// A built-in kind of `k8s-openapi` that is a resource with metadata.
-pub trait Kind:
-    k8s_openapi::Resource
-    + k8s_openapi::Metadata<Ty = ObjectMeta>
-    + Serialize
-    + DeserializeOwned
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-impl<T> Kind for T where
-    T: k8s_openapi::Resource
-        + k8s_openapi::Metadata<Ty = ObjectMeta>
-        + Serialize
-        + DeserializeOwned
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
 
 #[derive(Clone, Debug, Default)]
 pub struct ListParams {
@@ -89,15 +66,8 @@ impl Client {
     }
     /// `namespace` `None`: all namespaces.
     pub async fn list<K: Kind>(&self, namespace: Option<&str>, p: &ListParams) -> Result<Vec<K>, Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(bound = "K: Kind")]
-        struct List<K: Kind> {
-            #[serde(default)]
-            metadata: meta::status::ListMeta,
-            items: Option<Vec<K>>,
-        }
         let base = url::collection(K::GROUP, K::VERSION, K::URL_PATH_SEGMENT, namespace);
-        let mut all = Vec::new();
+        let mut all = RawList { resource_version: 0, items: Vec::new() };
         let (mut token, mut limit) = (String::new(), PAGE);
         loop {
             let path = url::with_query(
@@ -109,19 +79,18 @@ impl Client {
                     ("continue", &token),
                 ],
             );
-            let page: List<K> = match self.typed(Method::GET, &path, None).await {
+            let page = match self.exchange(Method::GET, &path, None, JSON, OBJECTS).await {
                 // The snapshot behind the token is gone: one answer with everything.
                 Err(e) if !token.is_empty() && e.is(meta::Reason::Expired) => {
-                    all.clear();
+                    all.items.clear();
                     (token, limit) = (String::new(), "");
                     continue;
                 }
                 other => other?,
             };
-            all.extend(page.items.unwrap_or_default());
-            token = page.metadata.continue_token;
+            token = wire::list_page(&page, &mut all)?;
             if token.is_empty() {
-                return Ok(all);
+                return all.items.iter().map(crate::informer::decode::whole).collect();
             }
         }
     }
@@ -129,7 +98,7 @@ impl Client {
     pub async fn create<K: Kind>(&self, obj: &K) -> Result<K, Error> {
         let ns = obj.metadata().namespace.as_deref();
         let path = url::collection(K::GROUP, K::VERSION, K::URL_PATH_SEGMENT, ns);
-        self.typed(Method::POST, &path, Some(encode(obj)?)).await
+        self.typed(Method::POST, &path, Some(json_of(obj)?)).await
     }
     /// PUT of the main endpoint; name, namespace and resourceVersion from the metadata.
     pub async fn replace<K: Kind>(&self, obj: &K) -> Result<K, Error> {
@@ -143,7 +112,7 @@ impl Client {
     pub async fn put<K: Kind>(&self, obj: &K, subresource: &str) -> Result<K, Error> {
         let m = obj.metadata();
         let path = path::<K>(m.namespace.as_deref(), m.name.as_deref().unwrap_or_default(), subresource)?;
-        self.typed(Method::PUT, &path, Some(encode(obj)?)).await
+        self.typed(Method::PUT, &path, Some(json_of(obj)?)).await
     }
     /// PATCH; `subresource` may be empty.
     pub async fn patch<K: Kind>(
@@ -155,11 +124,19 @@ impl Client {
         patch: &Value,
     ) -> Result<K, Error> {
         let path = path::<K>(namespace, name, subresource)?;
-        let v = self.patch_path(&path, kind, patch).await?;
-        from_slice(&v)
+        object(&self.patched(&path, kind, patch, OBJECTS).await?)
     }
     /// PATCH of any path; answers the JSON bytes that came back.
     pub async fn patch_path(&self, path: &str, kind: PatchKind, patch: &Value) -> Result<Bytes, Error> {
+        self.patched(path, kind, patch, JSON).await
+    }
+    async fn patched(
+        &self,
+        path: &str,
+        kind: PatchKind,
+        patch: &Value,
+        accept: &str,
+    ) -> Result<Bytes, Error> {
         let mut path = path.to_owned();
         if kind == PatchKind::Apply {
             if !path.contains("fieldManager=") {
@@ -167,7 +144,7 @@ impl Client {
             }
             path = url::with_query(path, &[("force", "true")]);
         }
-        self.send(Method::PATCH, &path, Some(encode(patch)?), kind.content_type()).await
+        self.exchange(Method::PATCH, &path, Some(encode(patch)?), kind.content_type(), accept).await
     }
     pub async fn delete<K: Kind>(
         &self,
@@ -202,13 +179,8 @@ impl Client {
         }
         from_slice(&got)
     }
-    async fn typed<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Bytes>,
-    ) -> Result<T, Error> {
-        from_slice(&self.send(method, path, body, JSON).await?)
+    async fn typed<K: Kind>(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<K, Error> {
+        object(&self.exchange(method, path, body, JSON, OBJECTS).await?)
     }
     /// GET of any path in a form other than plain JSON, such as aggregated discovery.
     pub async fn get_as(&self, path: &str, accept: &str) -> Result<Value, Error> {
@@ -251,6 +223,8 @@ impl Client {
 }
 
 const JSON: &str = "application/json";
+/// Typed answers come as protobuf: less to write for the server, and less to read here.
+const OBJECTS: &str = "application/vnd.kubernetes.protobuf, application/json";
 
 fn path<K: Kind>(namespace: Option<&str>, name: &str, subresource: &str) -> Result<String, Error> {
     if name.is_empty() {
@@ -260,6 +234,18 @@ fn path<K: Kind>(namespace: Option<&str>, name: &str, subresource: &str) -> Resu
 }
 fn encode<T: Serialize + ?Sized>(v: &T) -> Result<Bytes, Error> {
     serde_json::to_vec(v).map(Bytes::from).map_err(|e| Error::Config(format!("encoding the request: {e}")))
+}
+fn json_of<K: Kind>(k: &K) -> Result<Bytes, Error> {
+    k.to_json().map(Bytes::from).map_err(|e| Error::Config(format!("encoding the request: {e}")))
+}
+/// The object in an answer, whichever of the forms it has.
+fn object<K: Kind>(body: &[u8]) -> Result<K, Error> {
+    let read = if body.starts_with(&schema::proto::MAGIC) {
+        schema::proto::unwrap(body).and_then(|e| K::from_proto(e.raw, None, true))
+    } else {
+        K::from_json(body)
+    };
+    read.map_err(|e| Error::Decode(format!("{}: {e}", K::KIND)))
 }
 fn from_slice<T: DeserializeOwned>(b: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(b).map_err(|e| Error::Decode(e.to_string()))

@@ -99,7 +99,8 @@ async fn certificate(c: &Client, name: &str) -> Result<(String, String), String>
         "metadata": {"generateName": format!("node-csr-{name}-")},
         "spec": {"request": STANDARD.encode(&csr), "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
             "usages": ["digital signature", "client auth"]}});
-    let request: CertificateSigningRequest = serde_json::from_value(request).map_err(|e| e.to_string())?;
+    let request =
+        <CertificateSigningRequest as client::Kind>::from_value(request).map_err(|e| e.to_string())?;
     let made = c.create(&request).await.map_err(|e| format!("cannot ask for a certificate: {e}"))?;
     let csr_name = made.metadata.name.unwrap_or_default();
     for n in 0u32.. {

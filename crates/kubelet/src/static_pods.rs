@@ -2,10 +2,10 @@
 
 use crate::kubelet::Kubelet;
 use crate::pod::helpers::{self, CONFIG_HASH, CONFIG_MIRROR, CONFIG_SEEN, CONFIG_SOURCE, namespace, uid};
-use client::Client;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use client::{Client, Kind};
+use k8s_openapi::api::core::v1::{Node, Pod, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, OwnerReference, Preconditions};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
@@ -27,7 +27,7 @@ pub fn parse(text: &str, source: &str, node: &str, now: i64) -> Result<Pod, Stri
     let mut v = v;
     let seconds = now.div_euclid(1_000_000_000);
     kinds::default_object("", "v1", "Pod", &mut v, meta::time::Timestamp { seconds, nanos: 0 });
-    let mut pod: Pod = serde_json::from_value(v).map_err(|e| e.to_string())?;
+    let mut pod = Pod::from_value(v).map_err(|e| e.to_string())?;
     let name = pod.metadata.name.clone().filter(|n| !n.is_empty()).ok_or("the pod has no name")?;
     if helpers::spec(&pod).containers.is_empty() {
         return Err("the pod has no containers".into());
@@ -53,12 +53,14 @@ pub fn parse(text: &str, source: &str, node: &str, now: i64) -> Result<Pod, Stri
     let s = pod.spec.get_or_insert_default();
     s.node_name = Some(node.to_owned());
     // A static pod stays whatever the node's taints.
-    let tolerate = serde_json::from_value(json!({"operator": "Exists", "effect": "NoExecute"}));
-    if let Ok(t) = tolerate {
-        let list = s.tolerations.get_or_insert_default();
-        if !list.contains(&t) {
-            list.push(t);
-        }
+    let tolerate = Toleration {
+        operator: Some("Exists".into()),
+        effect: Some("NoExecute".into()),
+        ..Toleration::default()
+    };
+    let list = s.tolerations.get_or_insert_default();
+    if !list.contains(&tolerate) {
+        list.push(tolerate);
     }
     pod.status.get_or_insert_default().phase = Some("Pending".into());
     Ok(pod)

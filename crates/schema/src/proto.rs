@@ -46,7 +46,7 @@ pub fn from_bytes<T: DeserializeOwned>(
     ty: TypeId,
     resource_version: Option<&str>,
 ) -> Result<T, DecodeError> {
-    typed(raw, de::Message::new(raw, ty, resource_version), ty, resource_version)
+    typed(raw, ty, resource_version, false)
 }
 /// As [`from_bytes`], without `metadata.managedFields`, which are most of many objects and of interest to few. An
 /// update without them leaves them as they are.
@@ -55,24 +55,22 @@ pub fn from_bytes_unmanaged<T: DeserializeOwned>(
     ty: TypeId,
     resource_version: Option<&str>,
 ) -> Result<T, DecodeError> {
-    typed(raw, de::Message::new(raw, ty, resource_version).unmanaged(), ty, resource_version)
+    typed(raw, ty, resource_version, true)
 }
 fn typed<T: DeserializeOwned>(
     raw: &[u8],
-    m: de::Message<'_>,
     ty: TypeId,
     resource_version: Option<&str>,
+    unmanaged: bool,
 ) -> Result<T, DecodeError> {
-    match T::deserialize(m) {
+    match T::deserialize(de::Message::new(raw, ty, resource_version, unmanaged)) {
         Ok(t) => Ok(t),
         Err(index::Stop::Error(e)) => Err(e),
-        // What no encoder of ours writes goes by way of a tree.
+        // What no encoder of ours writes is written anew.
         Err(index::Stop::Irregular) => {
-            let mut v = decode(raw, ty)?;
-            if let Some(rv) = resource_version {
-                set_version(&mut v, rv);
-            }
-            serde_json::from_value(v).map_err(|e| DecodeError(e.to_string()))
+            let regular = encode(&decode(raw, ty)?, ty);
+            let m = de::Message::new(&regular, ty, resource_version, unmanaged);
+            T::deserialize(m).map_err(|e| DecodeError(e.to_string()))
         }
     }
 }

@@ -4,7 +4,8 @@
 mod correlator;
 
 use crate::informer::Key;
-use crate::typed::{Client, Kind, PatchKind};
+use crate::kind::Kind;
+use crate::typed::{Client, PatchKind};
 use correlator::{Correlator, Verdict};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};

@@ -1,7 +1,7 @@
 //! Raw objects to typed ones.
 
+use crate::kind::Kind;
 use crate::raw::{Error, RawObject};
-use crate::typed::Kind;
 use schema::Header;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Decodes stored bytes into a typed object that has the resource version it was delivered with, and no managed fields.
 /// (An update without managed fields leaves them to the server.)
 pub fn decode<K: Kind>(o: &RawObject) -> Result<K, Error> {
+    read(o, false)
+}
+/// As [`decode`], with the managed fields.
+pub fn whole<K: Kind>(o: &RawObject) -> Result<K, Error> {
+    read(o, true)
+}
+fn read<K: Kind>(o: &RawObject, managed: bool) -> Result<K, Error> {
     let bad = |e: &dyn std::fmt::Display| Error::Decode(format!("{} {}: {e}", K::KIND, o.key()));
     let version = if o.resource_version == 0 { String::new() } else { o.resource_version.to_string() };
-    let mut k: K = if o.json {
-        serde_json::from_slice(&o.body).map_err(|e| bad(&e))?
-    } else {
-        let ty = schema::facts::type_of(K::GROUP, K::VERSION, K::KIND)
-            .ok_or_else(|| bad(&"the kind has no schema"))?;
-        schema::proto::from_bytes_unmanaged(&o.body, ty, Some(&version)).map_err(|e| bad(&e))?
-    };
+    let k = if o.json { K::from_json(&o.body) } else { K::from_proto(&o.body, Some(&version), managed) };
+    let mut k = k.map_err(|e| bad(&e))?;
     if !version.is_empty() {
         k.metadata_mut().resource_version = Some(version);
     }

@@ -2,8 +2,8 @@
 
 use super::store::Shared;
 use super::{Handle, Informer, RawInformer, reflector};
+use crate::kind::Kind;
 use crate::raw::{ListWatch, Transport};
-use crate::typed::Kind;
 use runtime::Runtime;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -2,7 +2,7 @@
 //!
 //! A cache holds shared bytes and headers; typed objects are decoded when somebody looks, and not kept.
 
-mod decode;
+pub(crate) mod decode;
 mod dispatch;
 mod factory;
 mod reflector;
@@ -15,8 +15,8 @@ pub use factory::InformerFactory;
 pub use store::IndexFn;
 pub use subscribe::{Event, Subscription};
 
+use crate::kind::Kind;
 use crate::raw::{Error, RawObject};
-use crate::typed::Kind;
 use meta::selector::Selector;
 use runtime::Runtime;
 use std::fmt;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fake::FakeApi;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Preconditions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Preconditions};
 use serde_json::json;
 
 fn map(ns: &str, name: &str) -> ConfigMap {

@@ -3,6 +3,7 @@
 use crate::k8s::Timestamp;
 use crate::k8s::core::{Pod, Secret, ServiceAccount};
 use crate::util::meta::MetaExt;
+use client::Kind;
 use serde_json::Value;
 
 const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
@@ -73,7 +74,7 @@ pub fn judge(
 
 /// Whether a pod uses a secret, in whatever way.
 pub fn mounts(p: &Pod, name: &str) -> bool {
-    p.spec.as_ref().and_then(|s| serde_json::to_value(s).ok()).is_some_and(|v| refers(&v, name))
+    p.to_value().get("spec").is_some_and(|v| refers(v, name))
 }
 
 fn refers(v: &Value, name: &str) -> bool {

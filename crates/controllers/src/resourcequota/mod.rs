@@ -9,7 +9,7 @@ use crate::util::meta::MetaExt;
 use crate::util::{wake, written::Written};
 use admission::quota;
 use caches::Caches;
-use client::{Event, Informer, Key, Outcome, Queue, run_workers};
+use client::{Event, Informer, Key, Kind, Outcome, Queue, run_workers};
 use meta::GroupResource;
 use meta::object::ObjectExt;
 use serde_json::Value;
@@ -92,7 +92,7 @@ impl Controller {
         if !self.written.seen(&key, self.quotas.raw()) {
             return Ok(Outcome::After(Duration::from_secs(1)));
         }
-        let value = serde_json::to_value(&q).map_err(|e| Error::other(e.to_string()))?;
+        let mut value = q.to_value();
         self.follow(&also(&value)).await?;
         let mut tracked = quota::tracked(&value, &*self.caches);
         if tracked.iter().any(|r| r.resource == "resourceclaims") {
@@ -104,8 +104,8 @@ impl Controller {
         if value.get("status") == Some(&status) {
             return Ok(Outcome::Done);
         }
-        let mut new = q;
-        new.status = Some(serde_json::from_value(status).map_err(|e| Error::other(e.to_string()))?);
+        value["status"] = status;
+        let new = ResourceQuota::from_value(value).map_err(|e| Error::other(e.to_string()))?;
         let new = self.ctx.client.replace_status(&new).await?;
         self.written.wrote(&key, new.version());
         Ok(Outcome::Done)

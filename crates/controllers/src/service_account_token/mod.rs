@@ -8,7 +8,7 @@ use crate::k8s::core::{Secret, ServiceAccount};
 use crate::k8s::{DeleteOptions, Preconditions};
 use crate::util::meta::MetaExt;
 use crate::util::wake;
-use client::{Event, Informer, Key, ListWatch, Outcome, Queue, retry_on_conflict, run_workers};
+use client::{Event, Informer, Key, Kind, ListWatch, Outcome, Queue, retry_on_conflict, run_workers};
 use k8s_openapi::ByteString;
 use plan::{ACCOUNT, Needs};
 use std::sync::Arc;
@@ -137,9 +137,7 @@ impl Controller {
             data.insert("namespace".into(), ByteString(live.namespace().as_bytes().to_vec()));
         }
         if needs.token {
-            let json = |e: serde_json::Error| Error::other(e.to_string());
-            let (a, s) =
-                (serde_json::to_value(account).map_err(json)?, serde_json::to_value(&live).map_err(json)?);
+            let (a, s) = (account.to_value(), live.to_value());
             let token = issue(&a, &s).map_err(|e| Error::other(format!("making a token: {e}")))?;
             data.insert("token".into(), ByteString(token.into_bytes()));
         }

@@ -3,7 +3,7 @@
 use super::hash;
 use super::meta::{MetaExt, controller_ref};
 use crate::k8s::apps::ControllerRevision;
-use crate::k8s::core::PodTemplateSpec;
+use crate::k8s::core::{PodTemplate, PodTemplateSpec};
 use crate::k8s::{Map, ObjectMeta};
 use client::Kind;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
@@ -14,7 +14,8 @@ pub const HASH: &str = "controller-revision-hash";
 
 /// What a revision holds: a strategic merge patch that sets the template, as `kubectl rollout undo` applies it.
 pub fn data(t: &PodTemplateSpec) -> Value {
-    let mut template = serde_json::to_value(t).unwrap_or_default();
+    let whole = PodTemplate { template: Some(t.clone()), ..PodTemplate::default() };
+    let mut template = whole.to_value()["template"].take();
     template["$patch"] = json!("replace");
     json!({ "spec": { "template": template } })
 }
@@ -23,7 +24,7 @@ pub fn data(t: &PodTemplateSpec) -> Value {
 pub fn template(r: &ControllerRevision) -> Option<PodTemplateSpec> {
     let mut t = r.data.0.pointer("/spec/template")?.clone();
     t.as_object_mut()?.remove("$patch");
-    serde_json::from_value(t).ok()
+    PodTemplate::from_value(json!({ "template": t })).ok()?.template
 }
 
 pub fn matches(r: &ControllerRevision, t: &PodTemplateSpec) -> bool {

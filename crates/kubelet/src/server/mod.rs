@@ -319,12 +319,12 @@ impl Server {
             .entries()
             .iter()
             .filter(|e| f(e))
-            .filter_map(|e| {
+            .map(|e| {
                 let mut p: Pod = (*e.pod()).clone();
                 if let Some(s) = self.k.status.get(uid(&p)) {
                     p.status = Some(s);
                 }
-                serde_json::to_value(&p).ok()
+                client::Kind::to_value(&p)
             })
             .map(|mut v| {
                 if let Some(m) = v.as_object_mut() {

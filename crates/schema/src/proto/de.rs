@@ -62,12 +62,8 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn new(raw: &'a [u8], ty: TypeId, version: Option<&'a str>) -> Self {
-        Self { doc: Doc { raw, version, unmanaged: false }, msg: raw, ty, depth: 0, place: Place::Root }
-    }
-    pub(super) fn unmanaged(mut self) -> Self {
-        self.doc.unmanaged = true;
-        self
+    pub(super) fn new(raw: &'a [u8], ty: TypeId, version: Option<&'a str>, unmanaged: bool) -> Self {
+        Self { doc: Doc { raw, version, unmanaged }, msg: raw, ty, depth: 0, place: Place::Root }
     }
 }
 
