@@ -26,10 +26,10 @@ pub async fn dispatch(
     warnings: Arc<Notes>,
 ) -> Result<Response<Body>> {
     if let Some(r) = server.remotes.for_path(&info.path) {
-        return aggregate::pass_on(&server, req, &r, user).await;
+        return Box::pin(aggregate::pass_on(&server, req, &r, user)).await;
     }
     if !info.is_resource {
-        return nonresource::serve(&server, req, &info, &query, &user).await;
+        return Box::pin(nonresource::serve(&server, req, &info, &query, &user)).await;
     }
     let registry = server.registry();
     let Some(res) = registry.get(&info.group, &info.version, &info.resource) else {
@@ -58,7 +58,7 @@ pub async fn dispatch(
         _ => {}
     }
     if sub::connects(&cx) {
-        return sub::connect(cx, req).await;
+        return Box::pin(sub::connect(cx, req)).await;
     }
     match cx.info.verb.as_str() {
         "get" | "list" | "watch" => read_verb(&cx).await,
@@ -119,8 +119,8 @@ async fn read_verb(cx: &Cx) -> Result<Response<Body>> {
     }
     match cx.info.verb.as_str() {
         "get" => read::get(cx).await,
-        "list" => list::list(cx).await,
-        _ => watch::watch(cx).await,
+        "list" => Box::pin(list::list(cx)).await,
+        _ => Box::pin(watch::watch(cx)).await,
     }
 }
 
@@ -154,15 +154,16 @@ async fn write_verb(cx: Cx, input: Bytes) -> Result<Response<Body>> {
     }
 }
 
+/// Each handler has a box of its own: together they would make every write's future as large as the largest.
 async fn one_write(cx: &Cx, input: Bytes) -> Result<Response<Body>> {
     if let Some(r) = sub::write(cx, &input).await {
         return r;
     }
     match cx.info.verb.as_str() {
-        "create" => write::create(cx, input).await,
-        "update" => write::replace(cx, input).await,
-        "patch" => patching::patch(cx, input).await,
-        "delete" => delete::delete(cx, input).await,
-        _ => delete::delete_collection(cx, input).await,
+        "create" => Box::pin(write::create(cx, input)).await,
+        "update" => Box::pin(write::replace(cx, input)).await,
+        "patch" => Box::pin(patching::patch(cx, input)).await,
+        "delete" => Box::pin(delete::delete(cx, input)).await,
+        _ => Box::pin(delete::delete_collection(cx, input)).await,
     }
 }

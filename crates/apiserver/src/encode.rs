@@ -274,7 +274,7 @@ pub async fn record(
     let mut out = Vec::with_capacity(r.value.len() * 2 + 256);
     match (media.transform, media.format) {
         (Transform::Table(v), _) => {
-            let t = table::single_record(info, r, v, include, now).await?;
+            let t = Box::pin(table::single_record(info, r, v, include, now)).await?;
             return Ok(finish_json(t, media));
         }
         (Transform::Partial(v), Format::Proto) => {

@@ -15,7 +15,7 @@ impl Begun {
     /// Keeps what was begun, or gives it back.
     pub async fn finish(self, cx: &Cx, committed: bool) {
         if let Self::Service(c) = self {
-            c.finish(&cx.server, committed).await;
+            Box::pin(c.finish(&cx.server, committed)).await;
         }
     }
 }
@@ -25,7 +25,7 @@ pub async fn begin_create(cx: &Cx, obj: &mut Value, dry_run: bool) -> Result<Beg
         escalation(cx, obj, None)?;
     }
     if cx.res.is("", "services") {
-        return alloc::begin_create(cx, obj, dry_run).await.map(Begun::Service);
+        return Box::pin(alloc::begin_create(cx, obj, dry_run)).await.map(Begun::Service);
     }
     Ok(Begun::Nothing)
 }
@@ -35,7 +35,7 @@ pub async fn begin_update(cx: &Cx, sub: &str, obj: &mut Value, old: &Value, dry_
         escalation(cx, obj, Some(old))?;
     }
     if cx.res.is("", "services") && sub.is_empty() {
-        return alloc::begin_update(cx, obj, old, dry_run).await.map(Begun::Service);
+        return Box::pin(alloc::begin_update(cx, obj, old, dry_run)).await.map(Begun::Service);
     }
     Ok(Begun::Nothing)
 }
@@ -65,7 +65,7 @@ pub async fn after_update(cx: &Cx, obj: &Value, _old: &Value) {
 
 pub async fn after_delete(cx: &Cx, obj: &Value) {
     if cx.res.is("", "services") {
-        alloc::release_all(&cx.server, obj).await;
+        Box::pin(alloc::release_all(&cx.server, obj)).await;
     }
     crate::webhooks::written(cx);
 }

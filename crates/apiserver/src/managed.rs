@@ -7,7 +7,7 @@ use meta::Value;
 use patch::Filter;
 use patch::managed::{Request, Versions};
 use schema::Node;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use patch::managed::keep_timestamps;
 
@@ -44,36 +44,34 @@ pub fn filter(info: &ResourceInfo, sub: &str) -> Filter {
     Filter::exclude(&own)
 }
 
-/// The versions of a kind that share their stored form.
-struct KindVersions {
-    all: Vec<(Arc<ResourceInfo>, Filter)>,
-    own: Arc<ResourceInfo>,
+/// The versions of a kind that share their stored form; looked up when an entry is of another one.
+struct KindVersions<'a> {
+    cx: &'a Cx,
+    sub: &'a str,
+    all: OnceLock<Vec<(Arc<ResourceInfo>, Filter)>>,
 }
 
-impl KindVersions {
-    fn new(cx: &Cx, sub: &str) -> Self {
-        let own = cx.res.clone();
-        let all = cx
-            .server
-            .registry()
-            .iter()
-            .filter(|i| i.prefix == own.prefix && i.api_version != own.api_version)
-            .map(|i| (i.clone(), filter(i, sub)))
-            .collect();
-        Self { all, own }
-    }
+impl KindVersions<'_> {
     fn find(&self, api_version: &str) -> Option<&(Arc<ResourceInfo>, Filter)> {
-        self.all.iter().find(|(i, _)| i.api_version == api_version)
+        let all = self.all.get_or_init(|| {
+            let (own, registry) = (&self.cx.res, self.cx.server.registry());
+            registry
+                .iter()
+                .filter(|i| i.prefix == own.prefix && i.api_version != own.api_version)
+                .map(|i| (i.clone(), filter(i, self.sub)))
+                .collect()
+        });
+        all.iter().find(|(i, _)| i.api_version == api_version)
     }
 }
 
-impl Versions for KindVersions {
+impl Versions for KindVersions<'_> {
     fn schema(&self, api_version: &str) -> Option<Node<'_>> {
         self.find(api_version).map(|(i, _)| node(i))
     }
     fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
         let (to, _) = self.find(api_version)?;
-        match (&self.own.codec, &to.codec) {
+        match (&self.cx.res.codec, &to.codec) {
             (Codec::Builtin(a), Codec::Builtin(b)) => {
                 let stored = kinds::convert::to_storage(a.row, object.clone());
                 Some(kinds::convert::from_storage(b.row, stored))
@@ -91,7 +89,7 @@ impl Versions for KindVersions {
 }
 
 fn with<T>(cx: &Cx, sub: &str, manager: &str, f: impl FnOnce(&Request<'_>) -> T) -> T {
-    let (filter, versions) = (filter(&cx.res, sub), KindVersions::new(cx, sub));
+    let (filter, versions) = (filter(&cx.res, sub), KindVersions { cx, sub, all: OnceLock::new() });
     f(&Request {
         api_version: &cx.res.api_version,
         schema: node(&cx.res),

@@ -152,12 +152,12 @@ pub fn patched(cx: &Cx, u: &Update<'_>, p: &Patch, old: Option<&Value>) -> Resul
                 }
                 _ => {}
             }
-            decode(cx, p, merged, FieldValidation::Ignore)?
+            decode(cx, p, merged, FieldValidation::Ignore, || None)?
         }
         (_, None) => return Err(cx.not_found(u.name)),
         (_, Some(old)) => {
-            let v = p.apply_to(old, managed::node(&cx.res), || wire_form(cx, old))?;
-            decode(cx, p, v, u.opts.field_validation)?
+            let whole = || p.apply_to(old, managed::node(&cx.res), || wire_form(cx, old));
+            decode(cx, p, whole()?, u.opts.field_validation, || whole().ok())?
         }
     };
     if old.is_none() && !obj.uid().is_empty() {
@@ -184,14 +184,19 @@ fn wire_form(cx: &Cx, v: &Value) -> Value {
     }
 }
 
-/// What comes out of a patch must be an object of the kind.
-fn decode(cx: &Cx, p: &Patch, v: Value, validation: FieldValidation) -> Result<Value> {
-    // What a message shows; kept only where it cannot be had later.
-    let kept = match p.kind {
-        Kind::Json | Kind::Merge => Some(v.to_string()),
-        Kind::Strategic | Kind::Apply => None,
+/// What comes out of a patch must be an object of the kind. `whole` makes it once more, for messages.
+fn decode(
+    cx: &Cx,
+    p: &Patch,
+    v: Value,
+    validation: FieldValidation,
+    whole: impl Fn() -> Option<Value>,
+) -> Result<Value> {
+    // What a message shows.
+    let shown = || match p.kind {
+        Kind::Json | Kind::Merge => whole().unwrap_or_default().to_string(),
+        Kind::Strategic | Kind::Apply => p.body.to_string(),
     };
-    let shown = || kept.clone().unwrap_or_else(|| p.body.to_string());
     let mut strict = p.strict.clone();
     let obj = match &cx.res.codec {
         Codec::Builtin(b) => {

@@ -389,7 +389,7 @@ impl ApiServer {
         chain::authorize(&self, &info, &user, warnings.record())?;
         let started = tokio::time::Instant::now();
         let counted = self.metrics.begin(&info);
-        let work = dispatch::dispatch(self.clone(), req, info, query, user, warnings);
+        let work = Box::pin(dispatch::dispatch(self.clone(), req, info, query, user, warnings));
         let res = if long {
             work.await
         } else {

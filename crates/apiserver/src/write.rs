@@ -252,7 +252,7 @@ pub async fn update(cx: &Cx, u: &Update<'_>, change: &mut Change<'_>) -> Result<
             if !cx.res.create_on_update && !u.force_create {
                 return Err(cx.not_found(u.name));
             }
-            return create_by_update(cx, u, change).await.map(|w| (w, true));
+            return Box::pin(create_by_update(cx, u, change)).await.map(|w| (w, true));
         };
         match attempt(cx, u, change, &key, &r).await? {
             Attempt::Done(w) => return Ok((w, false)),

@@ -9,6 +9,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Bytes of a future from which on a box is cheaper than copies.
+const LARGE: usize = 512;
+
 /// What a component is given: a place to spawn, the clock, its readiness, the sign to stop. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Runtime {
@@ -39,7 +42,12 @@ impl Runtime {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tracker.spawn(Guarded { name, work: f })
+        // A future is copied at each step of its way into a task: a large one goes by pointer.
+        if size_of::<F>() > LARGE {
+            self.tracker.spawn(Guarded { name, work: Box::pin(f) })
+        } else {
+            self.tracker.spawn(Guarded { name, work: f })
+        }
     }
     /// As [`Runtime::spawn`], but the future is dropped as soon as the runtime stops.
     pub fn spawn_until_stop<F>(&self, name: &'static str, f: F) -> tokio::task::JoinHandle<()>

@@ -4,6 +4,7 @@ mod decode;
 mod encode;
 mod lexer;
 mod quick;
+mod settled;
 mod source;
 pub mod write;
 
@@ -25,6 +26,12 @@ pub fn decode(bytes: &[u8], ty: TypeId) -> Result<Decoded, DecodeError> {
 }
 /// Brings a parsed value into canonical form, as [`decode`] does (a patch result, a YAML document).
 pub fn canonicalize(v: Value, ty: TypeId) -> Result<Decoded, DecodeError> {
+    // A patch changes little of an object that was in canonical form.
+    if let Value::Object(m) = &v
+        && settled::settled(m, ty, 0)
+    {
+        return Ok(Decoded { value: v, strict: Vec::new() });
+    }
     let mut d = decode::Decoder::new(ValueSource::new(v));
     let value = d.document(ty)?;
     Ok(Decoded { value, strict: d.strict() })

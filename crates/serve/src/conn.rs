@@ -217,7 +217,8 @@ impl Server {
         let peer = Arc::new(peer);
         let service = hyper::service::service_fn(move |mut req: Request<Incoming>| {
             req.extensions_mut().insert(peer.clone());
-            handler(req).never_error()
+            // Boxed: what holds it is moved several times on its way into a task.
+            Box::pin(handler(req)).never_error()
         });
         let mut conn = pin!(b.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let done = tokio::select! {

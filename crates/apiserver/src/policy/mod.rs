@@ -61,6 +61,26 @@ pub struct Policies {
     mutating_bindings: Shelf<()>,
 }
 
+/// Whether there are mutating policies.
+pub fn mutating(cx: &Cx) -> bool {
+    any(cx, "mutatingadmissionpolicies")
+}
+/// Whether there are validating policies.
+pub fn validating(cx: &Cx) -> bool {
+    any(cx, "validatingadmissionpolicies")
+}
+
+fn any(cx: &Cx, resource: &str) -> bool {
+    let registry = cx.server.registry();
+    let Some(info) = registry.any_version(GROUP, resource) else { return false };
+    let mut found = false;
+    cx.server.store.cached().scan(&info.prefix, "", &mut |_| {
+        found = true;
+        false
+    });
+    found
+}
+
 /// All objects of a resource, each compiled when it is first seen.
 fn all<T>(cx: &Cx, resource: &str, shelf: &Shelf<T>, make: impl Fn(&Value) -> T) -> Vec<Arc<Kept<T>>> {
     let Some(info) = cx.server.registry().any_version(GROUP, resource).cloned() else { return Vec::new() };

@@ -32,8 +32,10 @@ pub async fn connect(cx: Cx, req: Request<Input>) -> Result<Response<Body>> {
 /// Answers a get, list or watch that is not the generic one.
 pub async fn read(cx: &Cx) -> Option<Result<Response<Body>>> {
     match (cx.res.gvr.resource.as_str(), cx.subresource()) {
-        (_, "scale") => Some(scale::get(cx).await),
-        ("componentstatuses", "") if cx.res.gvr.group.is_empty() => Some(component_status::read(cx).await),
+        (_, "scale") => Some(Box::pin(scale::get(cx)).await),
+        ("componentstatuses", "") if cx.res.gvr.group.is_empty() => {
+            Some(Box::pin(component_status::read(cx)).await)
+        }
         _ => None,
     }
 }
@@ -42,13 +44,13 @@ pub async fn read(cx: &Cx) -> Option<Result<Response<Body>>> {
 pub async fn write(cx: &Cx, input: &Bytes) -> Option<Result<Response<Body>>> {
     let (group, resource) = (cx.res.gvr.group.as_str(), cx.res.gvr.resource.as_str());
     Some(match (group, resource, cx.subresource()) {
-        ("", "pods", "binding") | ("", "bindings", "") => binding::create(cx, input).await,
-        ("", "pods", "eviction") => eviction::create(cx, input).await,
-        ("", "serviceaccounts", "token") => token::create(cx, input).await,
-        (_, _, "scale") => scale::write(cx, input).await,
-        ("authorization.k8s.io", _, "") => review::create(cx, input).await,
-        ("authentication.k8s.io", "tokenreviews", "") => token_review::token(cx, input).await,
-        ("authentication.k8s.io", "selfsubjectreviews", "") => token_review::own(cx, input).await,
+        ("", "pods", "binding") | ("", "bindings", "") => Box::pin(binding::create(cx, input)).await,
+        ("", "pods", "eviction") => Box::pin(eviction::create(cx, input)).await,
+        ("", "serviceaccounts", "token") => Box::pin(token::create(cx, input)).await,
+        (_, _, "scale") => Box::pin(scale::write(cx, input)).await,
+        ("authorization.k8s.io", _, "") => Box::pin(review::create(cx, input)).await,
+        ("authentication.k8s.io", "tokenreviews", "") => Box::pin(token_review::token(cx, input)).await,
+        ("authentication.k8s.io", "selfsubjectreviews", "") => Box::pin(token_review::own(cx, input)).await,
         _ => return None,
     })
 }

@@ -156,6 +156,15 @@ async fn changed(a: &mut dyn Watch, b: &mut dyn Watch) -> bool {
     }
 }
 
+/// Whether there are mutating webhooks.
+pub fn mutating(cx: &Cx) -> bool {
+    !cx.server.webhooks.mutating.load().is_empty()
+}
+/// Whether there are validating webhooks.
+pub fn validating(cx: &Cx) -> bool {
+    !cx.server.webhooks.validating.load().is_empty()
+}
+
 /// Whether webhooks are asked about this at all.
 fn exempt(cx: &Cx, a: &Admission<'_>) -> bool {
     let kind = a.kind.unwrap_or(&cx.res.gvk);

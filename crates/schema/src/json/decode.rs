@@ -416,7 +416,7 @@ pub(crate) fn set_template(f: &Field, v: &mut Value) {
 }
 
 /// Whether a time that parses is written as it would be printed: `Z`, no fraction beyond the form's, two-digit hour.
-fn in_normal_form(s: &str, len: usize) -> bool {
+pub(super) fn in_normal_form(s: &str, len: usize) -> bool {
     s.len() == len && s.ends_with('Z') && !s.contains(',')
 }
 
