@@ -1,7 +1,8 @@
 //! Carries decisions out against the API, many at once, but for one pod one after the other.
 
 use crate::feed::Caches;
-use client::{Backoff, Client, Error, EventRecorder, Key, ObjectRef, PatchKind};
+use client::{Backoff, Client, Error, EventRecorder, Key, ObjectRef, PatchKind, url};
+use http::{Method, Request, header};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
 use k8s_openapi::jiff::Timestamp;
@@ -20,6 +21,8 @@ const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 /// So long a note on an event may be.
 const NOTE: usize = 1024;
 const ATTEMPTS: u32 = 4;
+/// An answer with no more than the object's metadata.
+const BRIEF: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /// Victims of one preemption that are removed at the same time.
 const VICTIMS: usize = 16;
 
@@ -202,13 +205,28 @@ impl Shared {
     }
     /// A patch of a pod's status; the uid keeps it from another pod of the same name.
     async fn patch_status(&self, pod: &PodInfo, status: Value) -> Result<(), Error> {
-        let patch = json!({"metadata": {"uid": &*pod.uid}, "status": status});
-        retry(async || {
-            let (ns, kind) = (Some(&*pod.namespace), PatchKind::Strategic);
-            self.client.patch::<Pod>(ns, &pod.name, "status", kind, &patch).await
-        })
-        .await
-        .map(drop)
+        let patch = json!({"metadata": {"uid": &*pod.uid}, "status": status}).to_string();
+        let path = url::object("", "v1", "pods", Some(&pod.namespace), &pod.name, "status");
+        let kind = PatchKind::Strategic.content_type();
+        retry(async || self.send(Method::PATCH, &path, kind, patch.clone()).await).await
+    }
+    /// One exchange of which only the outcome is of interest: the pod comes back by its watch. So no more than its
+    /// metadata is asked for, and not even that is read.
+    async fn send(&self, method: Method, path: &str, content_type: &str, body: String) -> Result<(), Error> {
+        let req = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, BRIEF)
+            .header(header::USER_AGENT, crate::run::AGENT)
+            .header(header::CONTENT_TYPE, content_type)
+            .body(body.into())
+            .map_err(|e| Error::Config(format!("bad request path {path:?}: {e}")))?;
+        let (head, body) = self.client.transport.call(req).await?.into_parts();
+        if head.status.is_success() {
+            return Ok(());
+        }
+        let bytes = client::typed::read_body(body).await?;
+        Err(client::typed::failure(head.status, &head.headers, &bytes))
     }
     fn condition(
         &self,

@@ -60,6 +60,8 @@ pub enum Error {
     LeaseLost,
 }
 
+/// The name in the user agent, and so the manager of the fields that it writes.
+pub(crate) const AGENT: &str = "kube-scheduler";
 /// The name of the readiness check.
 pub const READY: &str = "kube-scheduler";
 
@@ -67,7 +69,7 @@ pub const READY: &str = "kube-scheduler";
 pub async fn run(cfg: Config, client: Client, rt: Runtime) -> Result<(), Error> {
     // Told at once, and not when this one gets to lead.
     cfg.scheduling.build().map_err(Error::Config)?;
-    let client = client.named("kube-scheduler");
+    let client = client.named(AGENT);
     let not_yet = "handlers are not fully synchronized".to_owned();
     rt.ready.set(READY, Err(not_yet));
     let factory = InformerFactory::new(client.transport.clone(), &rt);

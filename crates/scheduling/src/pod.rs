@@ -199,7 +199,7 @@ impl PodInfo {
         let conditions = || status.iter().flat_map(|s| s.conditions.iter().flatten());
         let deleting = m.deletion_timestamp.is_some();
         let (claims, disks, volume_images) = volumes(m.name.as_deref().unwrap_or_default(), spec);
-        let charged = resources::charged(pod);
+        let demands = resources::demands(pod);
         let facts = PodFacts {
             uid: m.uid.as_deref().unwrap_or_default().into(),
             namespace: namespace.into(),
@@ -210,10 +210,10 @@ impl PodInfo {
             scheduler: spec.scheduler_name.clone().unwrap_or_else(|| "default-scheduler".into()),
             priority: spec.priority.unwrap_or(0),
             never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
-            requests: resources::requests(pod),
-            non_zero: resources::non_zero(pod, &charged),
-            scored: resources::scored(pod),
-            charged,
+            requests: demands.requests,
+            charged: demands.charged,
+            non_zero: demands.non_zero,
+            scored: demands.scored,
             ports: host_ports(spec),
             tolerations: spec.tolerations.iter().flatten().filter_map(Toleration::of).collect(),
             required_node: RequiredNode {

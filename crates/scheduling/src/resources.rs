@@ -113,6 +113,28 @@ struct Options {
     containers_only: bool,
 }
 
+/// All of these at once.
+pub struct Demands {
+    pub requests: Resources,
+    pub charged: Resources,
+    pub non_zero: (i64, i64),
+    pub scored: Resources,
+}
+
+/// What a pod asks for, in every way it is looked at.
+pub fn demands(pod: &Pod) -> Demands {
+    let charged_by_status = pod.status.as_ref().is_some_and(|s| s.container_statuses.is_some());
+    if !charged_by_status && pod.spec.as_ref().is_none_or(|s| s.resources.is_none()) {
+        // Nothing but the containers' requests counts, with defaults or without.
+        let requests = requests(pod);
+        let scored = scored(pod);
+        let (charged, non_zero) = (requests.clone(), (scored.cpu, scored.memory));
+        return Demands { requests, charged, non_zero, scored };
+    }
+    let charged = charged(pod);
+    Demands { requests: requests(pod), non_zero: non_zero(pod, &charged), scored: scored(pod), charged }
+}
+
 /// What a pod asks for by its spec.
 pub fn requests(pod: &Pod) -> Resources {
     compute(pod, Options::default())

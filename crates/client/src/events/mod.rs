@@ -5,12 +5,16 @@ mod correlator;
 
 use crate::informer::Key;
 use crate::kind::Kind;
+use crate::raw::Error;
 use crate::typed::{Client, PatchKind};
+use crate::url;
 use correlator::{Correlator, Verdict};
+use http::Method;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use runtime::Runtime;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -176,22 +180,39 @@ async fn write(client: Client, mut queue: mpsc::Receiver<Event>) {
     }
 }
 
+/// Creates an event. What comes back would be the event itself: it is not decoded.
+async fn create(client: &Client, e: &Event) -> Result<(), Error> {
+    let path = url::collection("", "v1", "events", e.metadata.namespace.as_deref());
+    let body = serde_json::to_vec(e).map_err(|e| Error::Config(format!("encoding an event: {e}")))?;
+    client.send(Method::POST, &path, Some(body.into()), "application/json").await.map(drop)
+}
+
+async fn count(client: &Client, e: &Event, patch: &Value) -> Result<(), Error> {
+    let (ns, name) = (e.metadata.namespace.as_deref(), e.metadata.name.as_deref().unwrap_or_default());
+    let path = url::object("", "v1", "events", ns, name, "");
+    match client.patch_path(&path, PatchKind::Strategic, patch).await {
+        // It is kept for an hour only: begin anew.
+        Err(e) if e.is_not_found() => {}
+        other => return other.map(drop),
+    }
+    create(client, e).await
+}
+
+/// Writes what was judged; answers the event that is there now.
 async fn send(client: &Client, verdict: Verdict) -> Option<Event> {
     for attempt in 1..=ATTEMPTS {
         let result = match &verdict {
             Verdict::Drop => return None,
-            Verdict::Create(e) => client.create(e.as_ref()).await,
-            Verdict::Patch { event, patch } => {
-                let (ns, name) = (event.metadata.namespace.as_deref(), event.metadata.name.as_deref());
-                match client.patch(ns, name.unwrap_or_default(), "", PatchKind::Strategic, patch).await {
-                    // It is kept for an hour only: begin anew.
-                    Err(e) if e.is_not_found() => client.create(event.as_ref()).await,
-                    other => other,
-                }
-            }
+            Verdict::Create(e) => create(client, e).await,
+            Verdict::Patch { event, patch } => count(client, event, patch).await,
         };
         match result {
-            Ok(e) => return Some(e),
+            Ok(()) => {
+                return match verdict {
+                    Verdict::Drop => None,
+                    Verdict::Create(event) | Verdict::Patch { event, .. } => Some(*event),
+                };
+            }
             Err(e) if e.status().is_some_and(|s| s.code < 500 && s.code != 429) => {
                 tracing::debug!("the server refused an event: {e}");
                 return None;
