@@ -190,8 +190,9 @@ impl Feed {
             }
             let item = tokio::select! {
                 biased;
+                // First, so that a task that was woken for it does not look at all else.
+                item = std::future::poll_fn(|cx| source.poll_next(cx)) => item,
                 () = self.stop.as_mut() => return None,
-                item = source.next() => item,
                 // Its clients find out what it is now by beginning anew.
                 () = redefined(&mut self.changes, &self.server, &self.info) => return None,
                 () = self.timer.0.as_mut() => {

@@ -1,5 +1,6 @@
 //! The accept loop and one connection's life.
 
+use crate::gather::{drive, gather};
 use crate::listen::{Addr, Listener, Stream};
 use crate::tls::{ClientCa, TlsError, TlsSettings};
 use crate::{Body, BoxError};
@@ -13,8 +14,10 @@ use rustls::pki_types::CertificateDer;
 use std::any::Any;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
@@ -192,7 +195,8 @@ impl Server {
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let l = &self.limits;
-        let mut b = Builder::new(Tasks(rt.clone()));
+        let open = Arc::new(AtomicUsize::new(0));
+        let mut b = Builder::new(Tasks(rt.clone(), open.clone()));
         b.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(l.header_timeout)
@@ -220,12 +224,13 @@ impl Server {
             // Boxed: what holds it is moved several times on its way into a task.
             Box::pin(handler(req)).never_error()
         });
+        let (stream, rest) = gather(stream);
         let mut conn = pin!(b.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let done = tokio::select! {
-            r = conn.as_mut() => r,
+            r = drive(conn.as_mut(), &rest, &open) => r,
             () = rt.stopping() => {
                 conn.as_mut().graceful_shutdown();
-                match tokio::time::timeout(l.grace, conn.as_mut()).await {
+                match tokio::time::timeout(l.grace, drive(conn.as_mut(), &rest, &open)).await {
                     Ok(r) => r,
                     Err(_) => return,
                 }
@@ -241,15 +246,41 @@ fn log_end(remote: &Addr, e: &BoxError) {
     tracing::debug!(%remote, error = %e, "connection ended");
 }
 
-/// Runs hyper's own tasks (one for each HTTP/2 request) in the task tree.
+/// Runs hyper's own tasks (one for each HTTP/2 request) in the task tree, and counts those of the connection.
 #[derive(Clone)]
-struct Tasks(Runtime);
+struct Tasks(Runtime, Arc<AtomicUsize>);
 
 impl<F> hyper::rt::Executor<F> for Tasks
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, fut: F) {
-        self.0.spawn("http2 stream", fut);
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.spawn("http2 stream", Counted { fut, _open: Open(self.1.clone()) });
+    }
+}
+
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A request's task, counted as long as it is there.
+    struct Counted<F> {
+        #[pin]
+        fut: F,
+        _open: Open,
+    }
+}
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().fut.poll(cx)
     }
 }

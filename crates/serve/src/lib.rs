@@ -6,6 +6,7 @@
 //! required, and a bad one does not end the handshake: the handler decides, as upstream's authenticators do.
 
 mod conn;
+mod gather;
 mod listen;
 mod tls;
 

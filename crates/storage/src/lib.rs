@@ -25,6 +25,7 @@ pub use watch::Watcher;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// Why a storage call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,8 +85,12 @@ pub type Snapshot = Arc<dyn View>;
 
 /// Events of keys under a prefix.
 pub trait Watch: Send {
-    /// Waits for the next item; `None` when the store is closing. Dropping the future loses nothing.
-    fn next(&mut self) -> BoxFuture<'_, Option<WatchItem>>;
+    /// The next item, or this task is woken when there is one; `None` when the store is closing.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<WatchItem>>;
+    /// Waits for the next item. Dropping the future loses nothing.
+    fn next(&mut self) -> BoxFuture<'_, Option<WatchItem>> {
+        Box::pin(std::future::poll_fn(|cx| self.poll_next(cx)))
+    }
     /// The revision up to which `next` has delivered everything: what a bookmark may say now.
     fn progress(&self) -> Revision;
 }

@@ -8,12 +8,13 @@
 use crate::writer::Published;
 use crate::{Error, Event, Revision, Watch, WatchItem};
 use arc_swap::ArcSwap;
-use futures::future::BoxFuture;
 use mvcc::{KeyRange, State};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::future::poll_fn;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use tokio::sync::watch;
 
 /// Events that a watcher who catches up looks at before it lets others run.
@@ -43,8 +44,6 @@ struct Groups {
 struct Group {
     prefix: Arc<[u8]>,
     queue: Mutex<Queue>,
-    /// Changes when the queue does.
-    changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -55,6 +54,10 @@ struct Queue {
     events: usize,
     members: usize,
     closed: bool,
+    /// Who is woken when the queue changes.
+    asleep: Vec<Waker>,
+    /// How often they were.
+    woken: u64,
 }
 
 struct Batch {
@@ -62,7 +65,33 @@ struct Batch {
     unread: usize,
 }
 
+/// Where a member sleeps: its place among those who are to be woken for this time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bed {
+    woken: u64,
+    at: usize,
+}
+
+/// Wakes all who sleep at a queue. Takes the lock, so that nobody who wakes has to wait for it.
+fn wake(mut q: MutexGuard<'_, Queue>) {
+    let asleep = std::mem::take(&mut q.asleep);
+    q.woken += 1;
+    drop(q);
+    asleep.into_iter().for_each(Waker::wake);
+}
+
 impl Queue {
+    /// Has `waker` called at the next change.
+    fn sleep(&mut self, bed: &mut Option<Bed>, waker: &Waker) {
+        let mine = bed.filter(|b| b.woken == self.woken).and_then(|b| self.asleep.get_mut(b.at));
+        match mine {
+            Some(w) => w.clone_from(waker),
+            None => {
+                *bed = Some(Bed { woken: self.woken, at: self.asleep.len() });
+                self.asleep.push(waker.clone());
+            }
+        }
+    }
     fn end(&self) -> u64 {
         self.first + self.batches.len() as u64
     }
@@ -155,8 +184,9 @@ impl Hub {
     }
 
     fn push(&self, g: &Group, events: Arc<[Event]>) {
-        lock(&g.queue).push(events, self.backlog);
-        g.changed.send_replace(());
+        let mut q = lock(&g.queue);
+        q.push(events, self.backlog);
+        wake(q);
     }
 
     /// Leaves all who wait behind: what they would have been told next is not known.
@@ -167,8 +197,7 @@ impl Hub {
             q.first = q.end() + 1;
             q.batches.clear();
             q.events = 0;
-            drop(q);
-            g.changed.send_replace(());
+            wake(q);
         }
     }
 
@@ -177,8 +206,9 @@ impl Hub {
         let mut groups = lock(&self.groups);
         groups.closed = true;
         for g in groups.by_prefix.values() {
-            lock(&g.queue).closed = true;
-            g.changed.send_replace(());
+            let mut q = lock(&g.queue);
+            q.closed = true;
+            wake(q);
         }
         drop(groups);
         self.told.send_replace(Revision::MAX);
@@ -204,8 +234,7 @@ impl Hub {
             Some(g) => g.clone(),
             None => {
                 let prefix: Arc<[u8]> = prefix.into();
-                let (changed, _) = watch::channel(());
-                let g = Arc::new(Group { prefix: prefix.clone(), queue: Mutex::default(), changed });
+                let g = Arc::new(Group { prefix: prefix.clone(), queue: Mutex::default() });
                 groups.by_prefix.insert(prefix, g.clone());
                 g
             }
@@ -214,7 +243,7 @@ impl Hub {
         q.members += 1;
         let next = q.end();
         drop(q);
-        Join::Member(Member { changed: g.changed.subscribe(), group: g, next })
+        Join::Member(Member { group: g, next, bed: None })
     }
 
     fn leave(&self, m: &Member) {
@@ -241,9 +270,9 @@ enum Join {
 /// A watcher's place in its group.
 struct Member {
     group: Arc<Group>,
-    changed: watch::Receiver<()>,
     /// The batch to take next.
     next: u64,
+    bed: Option<Bed>,
 }
 
 enum Place {
@@ -341,20 +370,27 @@ impl Watcher {
 
     /// As [`Watch::next`].
     pub async fn next_item(&mut self) -> Option<WatchItem> {
+        poll_fn(|cx| self.poll_item(cx)).await
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<WatchItem>> {
         loop {
             match &mut self.place {
-                Place::Ended => return None,
+                Place::Ended => return Poll::Ready(None),
                 Place::History => match self.step() {
                     Err(_) => {
                         self.place = Place::Ended;
-                        return Some(WatchItem::Lagged);
+                        return Poll::Ready(Some(WatchItem::Lagged));
                     }
-                    Ok(Some(item)) => return Some(item),
+                    Ok(Some(item)) => return Poll::Ready(Some(item)),
                     Ok(None) => {
                         if !self.try_join() {
-                            tokio::task::yield_now().await;
-                        } else if let Place::Live(_) = &self.place {
-                            return Some(WatchItem::Progress(self.seen));
+                            // Others shall run, then it goes on.
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        if let Place::Live(_) = &self.place {
+                            return Poll::Ready(Some(WatchItem::Progress(self.seen)));
                         }
                     }
                 },
@@ -370,6 +406,8 @@ impl Watcher {
                             if b.is_some() {
                                 q.took(m.next);
                                 m.next += 1;
+                            } else {
+                                q.sleep(&mut m.bed, cx.waker());
                             }
                             Some(Ok(b))
                         }
@@ -377,21 +415,18 @@ impl Watcher {
                     match taken {
                         None => {
                             self.end();
-                            return None;
+                            return Poll::Ready(None);
                         }
                         Some(Err(())) => {
                             self.end();
-                            return Some(WatchItem::Lagged);
+                            return Poll::Ready(Some(WatchItem::Lagged));
                         }
                         Some(Ok(Some(events))) => {
                             if let Some(item) = self.deliver(events) {
-                                return Some(item);
+                                return Poll::Ready(Some(item));
                             }
                         }
-                        Some(Ok(None)) => {
-                            // The group holds its sender as long as it has members.
-                            let _ = m.changed.changed().await;
-                        }
+                        Some(Ok(None)) => return Poll::Pending,
                     }
                 }
             }
@@ -406,8 +441,8 @@ impl Watcher {
 }
 
 impl Watch for Watcher {
-    fn next(&mut self) -> BoxFuture<'_, Option<WatchItem>> {
-        Box::pin(self.next_item())
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<WatchItem>> {
+        self.poll_item(cx)
     }
 
     fn progress(&self) -> Revision {

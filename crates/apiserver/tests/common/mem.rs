@@ -1,12 +1,14 @@
 //! A store in memory, on the engine of the real one: fast, and compacted at will.
 
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use mvcc::{Record, Revision, State};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use storage::{Error, Event, Outcome, Snapshot, Storage, View, Watch, WatchItem};
 use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
 
 pub struct Mem {
     state: Mutex<State>,
@@ -46,38 +48,35 @@ struct Cursor {
     store: Arc<Mem>,
     prefix: String,
     after: Revision,
-    changed: watch::Receiver<Revision>,
+    changed: WatchStream<Revision>,
 }
 
 impl Watch for Cursor {
     fn progress(&self) -> Revision {
         self.after
     }
-    fn next(&mut self) -> BoxFuture<'_, Option<WatchItem>> {
-        async move {
-            loop {
-                let now = *self.changed.borrow_and_update();
-                if now > self.after {
-                    let events: Vec<Event> = {
-                        let s = self.store.state.lock().unwrap();
-                        match s.events_after(self.after, &self.prefix) {
-                            Err(_) => return Some(WatchItem::Lagged),
-                            Ok(e) => e.cloned().collect(),
-                        }
-                    };
-                    self.after = events.last().map_or(now, |e| e.record.mod_revision.max(now));
-                    return Some(if events.is_empty() {
-                        WatchItem::Progress(now)
-                    } else {
-                        WatchItem::Events(events.into())
-                    });
-                }
-                if self.changed.changed().await.is_err() {
-                    return None;
-                }
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<WatchItem>> {
+        loop {
+            let now = self.store.state.lock().unwrap().revision();
+            if now > self.after {
+                let events: Vec<Event> = {
+                    let s = self.store.state.lock().unwrap();
+                    match s.events_after(self.after, &self.prefix) {
+                        Err(_) => return Poll::Ready(Some(WatchItem::Lagged)),
+                        Ok(e) => e.cloned().collect(),
+                    }
+                };
+                self.after = events.last().map_or(now, |e| e.record.mod_revision.max(now));
+                return Poll::Ready(Some(if events.is_empty() {
+                    WatchItem::Progress(now)
+                } else {
+                    WatchItem::Events(events.into())
+                }));
+            }
+            if ready!(self.changed.poll_next_unpin(cx)).is_none() {
+                return Poll::Ready(None);
             }
         }
-        .boxed()
     }
 }
 
@@ -128,10 +127,8 @@ impl Storage for Home {
         if after > current {
             return Err(Error::Future { asked: after, current });
         }
-        let (store, changed) = (self.0.clone(), self.0.changed.subscribe());
-        let mut c = Cursor { store, prefix: prefix.to_owned(), after, changed };
-        c.changed.mark_changed();
-        Ok(Box::new(c))
+        let (store, changed) = (self.0.clone(), WatchStream::from_changes(self.0.changed.subscribe()));
+        Ok(Box::new(Cursor { store, prefix: prefix.to_owned(), after, changed }))
     }
     fn lease(&self, ttl: i64) -> BoxFuture<'_, Result<i64, Error>> {
         async move {

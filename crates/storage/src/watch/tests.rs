@@ -48,7 +48,7 @@ fn groups_are_found_by_all_prefixes() {
     let names = ["", "/", "/a", "/a/", "/a/b", "/a/bc", "/ab", "/a0", "/b/", "x"];
     let group = |p: &str| {
         let prefix: Arc<[u8]> = p.as_bytes().into();
-        let g = Group { prefix: prefix.clone(), queue: Mutex::default(), changed: watch::channel(()).0 };
+        let g = Group { prefix: prefix.clone(), queue: Mutex::default() };
         (prefix, Arc::new(g))
     };
     // Every subset of the names, and keys near them.
