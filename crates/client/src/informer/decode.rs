@@ -26,8 +26,10 @@ fn read<K: Kind>(o: &RawObject, managed: bool) -> Result<K, Error> {
     Ok(k)
 }
 
-/// Objects that are kept decoded: the last ones that somebody looked at.
-const RECENT: usize = 32;
+/// Objects that are kept decoded: the last few that somebody looked at of each of so many sets, by address. A burst of
+/// changes passes from cache to cache in batches: as many have their place at a time.
+const SETS: usize = 32;
+const EACH: usize = 4;
 /// Larger ones are not kept.
 const LARGE: usize = 32 << 10;
 
@@ -39,7 +41,13 @@ struct Seen {
     object: Arc<dyn Any + Send + Sync>,
 }
 
-static SEEN: [Mutex<Option<Seen>>; RECENT] = [const { Mutex::new(None) }; RECENT];
+static SEEN: [Mutex<Vec<Seen>>; SETS] = [const { Mutex::new(Vec::new()) }; SETS];
+
+/// The set of an object. Headers are of one size: their addresses differ by multiples of it.
+fn set_of(header: &Arc<Header>) -> &'static Mutex<Vec<Seen>> {
+    let at = (Arc::as_ptr(header) as usize as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    &SEEN[(at >> 32) as usize % SETS]
+}
 
 /// As [`decode`]; several who look at one object at about the same time share what the first decoded.
 pub fn shared<K: Kind>(o: &RawObject) -> Result<Arc<K>, Error> {
@@ -47,13 +55,13 @@ pub fn shared<K: Kind>(o: &RawObject) -> Result<Arc<K>, Error> {
         return decode(o).map(Arc::new);
     }
     let kind = TypeId::of::<K>();
-    let slot = &SEEN[(Arc::as_ptr(&o.header) as usize >> 6) % RECENT];
+    let set = set_of(&o.header);
     {
-        let seen = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(s) = &*seen
-            && s.kind == kind
-            && s.resource_version == o.resource_version
-            && Arc::ptr_eq(&s.header, &o.header)
+        let seen = set.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |s: &&Seen| {
+            s.kind == kind && s.resource_version == o.resource_version && Arc::ptr_eq(&s.header, &o.header)
+        };
+        if let Some(s) = seen.iter().find(same)
             && let Ok(k) = s.object.clone().downcast::<K>()
         {
             return Ok(k);
@@ -63,7 +71,12 @@ pub fn shared<K: Kind>(o: &RawObject) -> Result<Arc<K>, Error> {
     let (header, resource_version) = (o.header.clone(), o.resource_version);
     let seen = Seen { kind, header, resource_version, object: k.clone() };
     // What it replaces is dropped without the lock.
-    let old = slot.lock().unwrap_or_else(PoisonError::into_inner).replace(seen);
+    let old = {
+        let mut all = set.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = (all.len() >= EACH).then(|| all.remove(0));
+        all.push(seen);
+        old
+    };
     drop(old);
     Ok(k)
 }

@@ -170,6 +170,24 @@ async fn handlers_share_a_task_and_hear_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_batch_holds_is_decoded_once() {
+    let api = FakeApi::new();
+    let rt = Runtime::new();
+    let f = InformerFactory::new(Arc::new(api.clone()), &rt);
+    for i in 0..48 {
+        api.seed("pods", pod("a", &format!("p{i}"), ""));
+    }
+    let pods = f.informer::<Pod>();
+    pods.raw().synced().await;
+    let all: Vec<_> = (0..48).map(|i| pods.raw().get("a", &format!("p{i}")).unwrap()).collect();
+    // One looks at all of them, then another one does.
+    let read = || all.iter().map(|o| o.shared::<Pod>().unwrap()).collect::<Vec<_>>();
+    let (first, second) = (read(), read());
+    let same = first.iter().zip(&second).filter(|p| Arc::ptr_eq(p.0, p.1)).count();
+    assert!(same >= 24, "{same} of 48 were decoded once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cache_ends_with_its_last_handler() {
     let api = FakeApi::new();
     let rt = Runtime::new();
