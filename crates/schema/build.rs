@@ -300,8 +300,14 @@ impl<'a> Gen<'a> {
             }
             self.protos.push(format!("ProtoNode {{ slots: &{slots:?}, pointer: {} }}", n.pointer));
         }
-        let mut by_name: Vec<usize> = (0..fields.len()).collect();
-        by_name.sort_by_key(|i| &fields[*i].0);
+        let mut by_name = vec![0usize; (2 * fields.len()).next_power_of_two()];
+        for (i, f) in fields.iter().enumerate() {
+            let mut at = hash(&f.0) & (by_name.len() - 1);
+            while by_name[at] != 0 {
+                at = (at + 1) & (by_name.len() - 1);
+            }
+            by_name[at] = i + 1;
+        }
         let special = self.special(name).map_or("None".to_owned(), |w| format!("Some({w})"));
         let gvks: String = match t.get("gvk") {
             Some(J::Arr(_)) => t.strings("gvk"),
@@ -398,11 +404,14 @@ impl<'a> Gen<'a> {
     }
 }
 
+include!("src/facts/hash.rs");
+
 fn main() {
     let facts =
         Path::new(&env::var("CARGO_MANIFEST_DIR").expect("set by cargo")).join("../../api/v1.37.json");
     println!("cargo::rerun-if-changed={}", facts.display());
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/facts/hash.rs");
     let text = fs::read_to_string(&facts).expect("api/v1.37.json is in the repository");
     let root: J = serde_json::from_str(&text).expect("api/v1.37.json is JSON");
     let mut types = root.get("types").expect("types").obj().to_vec();

@@ -23,8 +23,8 @@ pub struct Admission<'a> {
     pub dry_run: bool,
     /// The kind of the object, where it is not the resource's own (`Binding`, `Scale`).
     pub kind: Option<&'a GroupVersionKind>,
-    /// `CreateOptions`, `UpdateOptions`, `DeleteOptions`; null for a connect.
-    pub options: Value,
+    /// `CreateOptions`, `UpdateOptions`, `DeleteOptions`; null for a connect. Made when a webhook or policy is asked.
+    pub options: &'a (dyn Fn() -> Value + Sync),
 }
 
 fn attributes<'a>(

@@ -124,7 +124,7 @@ async fn attempt(cx: &Cx, name: &str, o: &DeleteOptions, key: &str, r: &Arc<Reco
         name,
         dry_run: o.dry_run,
         kind: None,
-        options: o.shown(),
+        options: &|| o.shown(),
     };
     admit::mutate(cx, &a, None, Some(&old)).await?;
     admit::validate(cx, &a, None, Some(&old)).await?;

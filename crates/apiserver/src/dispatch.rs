@@ -19,7 +19,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(34);
 
 pub async fn dispatch(
     server: Arc<ApiServer>,
-    req: Request<Input>,
+    mut req: Request<Input>,
     info: RequestInfo,
     query: Query,
     user: UserInfo,
@@ -39,7 +39,9 @@ pub async fn dispatch(
             Ok(no_such_path())
         };
     };
-    let headers = req.headers().clone();
+    // What is passed on needs its headers.
+    let headers =
+        if sub::connects(&info) { req.headers().clone() } else { std::mem::take(req.headers_mut()) };
     let cx = Cx::new(server, info, res.clone(), headers, query, user, warnings);
     if let Codec::Custom(c) = &cx.res.codec {
         if let Some(w) = c.warning() {
@@ -57,7 +59,7 @@ pub async fn dispatch(
         ("", "componentstatuses") => cx.warn("v1 ComponentStatus is deprecated in v1.19+"),
         _ => {}
     }
-    if sub::connects(&cx) {
+    if sub::connects(&cx.info) {
         return Box::pin(sub::connect(cx, req)).await;
     }
     match cx.info.verb.as_str() {

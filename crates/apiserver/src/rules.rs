@@ -67,7 +67,7 @@ mod tests {
                 name: "",
                 dry_run: false,
                 kind: None,
-                options: Value::Null,
+                options: &|| Value::Null,
             };
             assert_eq!(matches(&r, &a, gvr), want, "case {i}");
         }

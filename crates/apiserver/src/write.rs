@@ -85,7 +85,7 @@ async fn admit_create(cx: &Cx, obj: &mut Value, opts: &WriteOptions) -> Result<(
         name: &name,
         dry_run: opts.dry_run,
         kind: None,
-        options: opts.shown(&cx.query, "CreateOptions"),
+        options: &|| opts.shown(&cx.query, "CreateOptions"),
     };
     admit::mutate(cx, &a, Some(obj), None).await?;
     prepare::dedup_owners(cx, obj, true);
@@ -144,7 +144,7 @@ async fn commit_new(cx: &Cx, mut obj: Value, opts: &WriteOptions) -> Result<Writ
         name: &name,
         dry_run: opts.dry_run,
         kind: None,
-        options: opts.shown(&cx.query, "CreateOptions"),
+        options: &|| opts.shown(&cx.query, "CreateOptions"),
     };
     admit::validate(cx, &a, Some(&mut obj), None).await?;
     let key = cx.res.key(obj.namespace(), &name);
@@ -195,10 +195,14 @@ async fn lease(cx: &Cx) -> Result<i64> {
 pub async fn replace(cx: &Cx, input: Bytes) -> Result<Response<Body>> {
     let media = cx.media(Partial::Object)?;
     let opts = WriteOptions::parse(&cx.query, "UpdateOptions", false)?;
-    let mut obj = body::decode_object(cx, &cx.headers, &input, opts.field_validation)?;
-    prepare::match_namespace(&cx.res, &cx.info.namespace, &mut obj)?;
-    check_name(&obj, &cx.info.name)?;
-    prepare::dedup_owners(cx, &mut obj, false);
+    let read = || -> Result<Value> {
+        let mut obj = body::decode_object(cx, &cx.headers, &input, opts.field_validation)?;
+        prepare::match_namespace(&cx.res, &cx.info.namespace, &mut obj)?;
+        check_name(&obj, &cx.info.name)?;
+        prepare::dedup_owners(cx, &mut obj, false);
+        Ok(obj)
+    };
+    let obj = read()?;
     let u = Update {
         sub: cx.subresource(),
         name: &cx.info.name,
@@ -207,7 +211,9 @@ pub async fn replace(cx: &Cx, input: Bytes) -> Result<Response<Body>> {
         manage: true,
         uid: Some(obj.uid().to_owned()).filter(|u| !u.is_empty()),
     };
-    let (w, created) = update(cx, &u, &mut |_| Ok(obj.clone())).await?;
+    // Once more from the body where somebody was faster.
+    let mut first = Some(obj);
+    let (w, created) = update(cx, &u, &mut |_| first.take().map_or_else(read, Ok)).await?;
     answer(cx, if created { StatusCode::CREATED } else { StatusCode::OK }, media, w).await
 }
 
@@ -322,7 +328,7 @@ async fn attempt(
         name: u.name,
         dry_run: u.opts.dry_run,
         kind: scale.as_ref(),
-        options: u.opts.shown(&cx.query, "UpdateOptions"),
+        options: &|| u.opts.shown(&cx.query, "UpdateOptions"),
     };
     scale::mutate(cx, &a, &mut obj, &old).await?;
     prepare::dedup_owners(cx, &mut obj, true);

@@ -25,7 +25,8 @@ struct Binding {
     namespace: String,
     role_kind: String,
     role_name: String,
-    /// Each subject's key (`None` where it can name nobody) and how reasons describe it.
+    /// Each subject's key (`None` where it can name nobody) and the reason of a decision by it:
+    /// `ClusterRoleBinding "x" of ClusterRole "y" to Group "z"`.
     subjects: Vec<(Option<Key>, String)>,
 }
 
@@ -56,6 +57,15 @@ pub struct Rbac {
 impl Binding {
     fn parse(obj: &Value) -> Self {
         let namespace = obj.namespace().to_owned();
+        let (role_kind, role_name) = (obj.str_at("roleRef.kind"), obj.str_at("roleRef.name"));
+        let own = if namespace.is_empty() {
+            describe("ClusterRoleBinding", obj.name())
+        } else {
+            describe("RoleBinding", &format!("{}/{namespace}", obj.name()))
+        };
+        let reason = |subject: String| {
+            format!("RBAC: allowed by {own} of {} to {subject}", describe(role_kind, role_name))
+        };
         let subjects = obj
             .array_at("subjects")
             .iter()
@@ -70,37 +80,30 @@ impl Binding {
                         };
                         let key =
                             (!ns.is_empty()).then(|| Key::User(format!("system:serviceaccount:{ns}:{name}")));
-                        (key, describe(kind, &format!("{name}/{ns}")))
+                        (key, reason(describe(kind, &format!("{name}/{ns}"))))
                     }
-                    "User" => (Some(Key::User(name.into())), describe(kind, name)),
-                    "Group" => (Some(Key::Group(name.into())), describe(kind, name)),
-                    _ => (None, describe(kind, name)),
+                    "User" => (Some(Key::User(name.into())), reason(describe(kind, name))),
+                    "Group" => (Some(Key::Group(name.into())), reason(describe(kind, name))),
+                    _ => (None, String::new()),
                 }
             })
             .collect();
         Self {
             name: obj.name().to_owned(),
             namespace,
-            role_kind: obj.str_at("roleRef.kind").to_owned(),
-            role_name: obj.str_at("roleRef.name").to_owned(),
+            role_kind: role_kind.to_owned(),
+            role_name: role_name.to_owned(),
             subjects,
         }
     }
-    /// `ClusterRoleBinding "x" of ClusterRole "y" to Group "z"`: the first subject that is this user.
-    fn source(&self, user: &UserInfo) -> String {
+    /// Why it allows something: the first subject that is this user.
+    fn reason(&self, user: &UserInfo) -> String {
         let subject = self.subjects.iter().find(|(k, _)| match k {
             Some(Key::User(n)) => *n == user.name,
             Some(Key::Group(g)) => user.in_group(g),
             None => false,
         });
-        let subject = subject.map_or("", |s| s.1.as_str());
-        let (kind, name) = if self.namespace.is_empty() {
-            ("ClusterRoleBinding", self.name.clone())
-        } else {
-            ("RoleBinding", format!("{}/{}", self.name, self.namespace))
-        };
-        let role = describe(&self.role_kind, &self.role_name);
-        format!("{} of {role} to {subject}", describe(kind, &name))
+        subject.map_or_else(String::new, |s| s.1.clone())
     }
 }
 
@@ -236,7 +239,7 @@ impl Authorizer for Rbac {
         for b in i.scopes(&a.namespace).flat_map(|s| s.of(&a.user)) {
             match i.rules_of(&b.role_kind, &b.role_name, &b.namespace) {
                 Ok(rules) if rules.iter().any(|r| r.allows(a)) => {
-                    return Decision::Allow(format!("RBAC: allowed by {}", b.source(&a.user)));
+                    return Decision::Allow(b.reason(&a.user));
                 }
                 Ok(_) => {}
                 Err(e) => errors.push(e),

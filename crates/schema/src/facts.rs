@@ -109,7 +109,7 @@ pub struct Type {
     pub name: &'static str,
     start: u16,
     len: u16,
-    /// Indexes of its fields in the order of their names.
+    /// Its fields by the hashes of their names: index + 1, or 0 for none; a field whose place is taken is in the next.
     by_name: &'static [u8],
     pub(crate) proto: u16,
     /// The fields (bits) that are [`Absent::Zero`], and those that are not [`Absent::Silent`].
@@ -216,6 +216,8 @@ pub struct Gate {
 /// A type, its defaulting functions, its fields with literal defaults.
 type Defaults = (TypeId, &'static [&'static str], &'static [(&'static str, &'static str)]);
 
+include!("facts/hash.rs");
+
 mod tables {
     use super::*;
     include!(concat!(env!("OUT_DIR"), "/tables.rs"));
@@ -308,8 +310,14 @@ impl TypeId {
     pub fn field_index(self, name: &str) -> Option<usize> {
         let fs = fields(self);
         let by = self.facts().by_name;
-        let i = by.binary_search_by(|i| fs[usize::from(*i)].name.cmp(name)).ok()?;
-        Some(usize::from(by[i]))
+        let mut at = hash(name) & (by.len() - 1);
+        loop {
+            let i = usize::from(by[at]).checked_sub(1)?;
+            if fs[i].name == name {
+                return Some(i);
+            }
+            at = (at + 1) & (by.len() - 1);
+        }
     }
     pub fn field(self, name: &str) -> Option<&'static Field> {
         self.field_index(name).map(|i| &fields(self)[i])
@@ -350,9 +358,19 @@ pub fn walk(ty: TypeId, v: &mut Value, visit: &mut dyn FnMut(TypeId, &mut Value)
         return;
     }
     visit(ty, v);
-    for f in fields(ty) {
-        let Some(t) = f.wire.struct_type() else { continue };
-        let Some(child) = v.get_mut(f.name) else { continue };
+    let Value::Object(m) = v else { return };
+    let fs = fields(ty);
+    // A value has few of the fields that its type has.
+    let mut below = 0u64;
+    for (k, _) in m.iter().filter(|(_, v)| v.is_object() || v.is_array()) {
+        if let Some(i) = ty.field_index(k).filter(|i| fs[*i].wire.struct_type().is_some()) {
+            below |= 1 << i;
+        }
+    }
+    while below != 0 {
+        let f = &fs[below.trailing_zeros() as usize];
+        below &= below - 1;
+        let (Some(t), Some(child)) = (f.wire.struct_type(), m.get_mut(f.name)) else { continue };
         match (f.card, child) {
             (Card::List, Value::Array(a)) => a.iter_mut().for_each(|x| walk_one(t, x, visit)),
             (Card::Map, Value::Object(m)) => m.values_mut().for_each(|x| walk_one(t, x, visit)),
@@ -360,6 +378,19 @@ pub fn walk(ty: TypeId, v: &mut Value, visit: &mut dyn FnMut(TypeId, &mut Value)
             _ => {}
         }
     }
+}
+
+/// The members of an object that its type has fields for, by the index of the field.
+pub(crate) type Members<'v> = [Option<&'v Value>; 64];
+
+pub(crate) fn members(m: Option<&meta::Map<String, Value>>, ty: TypeId) -> Members<'_> {
+    let mut all = [None; 64];
+    for (k, v) in m.into_iter().flatten() {
+        if let Some(i) = ty.field_index(k) {
+            all[i] = Some(v);
+        }
+    }
+    all
 }
 fn walk_one(t: TypeId, v: &mut Value, visit: &mut dyn FnMut(TypeId, &mut Value)) {
     match v {

@@ -71,7 +71,7 @@ pub async fn admit(cx: &Cx, query: &str) -> Result<()> {
         name: &cx.info.name,
         dry_run: false,
         kind: Some(&kind),
-        options: Value::Null,
+        options: &|| Value::Null,
     };
     admit::mutate(cx, &a, Some(&mut o), None).await?;
     admit::validate(cx, &a, Some(&mut o), None).await

@@ -32,7 +32,7 @@ pub async fn create(cx: &Cx, input: &Bytes) -> Result<Response<Body>> {
         name: &name,
         dry_run: opts.dry_run,
         kind: Some(&gvk),
-        options: opts.shown(&cx.query, "CreateOptions"),
+        options: &|| opts.shown(&cx.query, "CreateOptions"),
     };
     admit::mutate(cx, &a, Some(&mut b), None).await?;
     if b.name() != name {

@@ -36,7 +36,7 @@ pub async fn create(cx: &Cx, input: &Bytes) -> Result<Response<Body>> {
         name,
         dry_run: o.dry_run,
         kind: Some(&gvk),
-        options: opts.shown(&cx.query, "CreateOptions"),
+        options: &|| opts.shown(&cx.query, "CreateOptions"),
     };
     admit::mutate(cx, &a, Some(&mut e), None).await?;
     if e.name() != name {

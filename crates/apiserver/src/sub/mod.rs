@@ -14,14 +14,15 @@ use crate::Result;
 use crate::body::{self, Expect, Input};
 use crate::cx::Cx;
 use crate::options::WriteOptions;
+use crate::request::RequestInfo;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use meta::{Status, Value};
 use serve::Body;
 
 /// Whether the request wants a connection to somewhere else.
-pub fn connects(cx: &Cx) -> bool {
-    matches!(cx.subresource(), "exec" | "attach" | "portforward" | "proxy" | "log")
+pub fn connects(info: &RequestInfo) -> bool {
+    matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log")
 }
 
 /// A request that is passed on to a kubelet, pod or service. The request is whole: its upgrade can be taken.

@@ -23,7 +23,7 @@ pub async fn create(cx: &Cx, input: &Bytes) -> Result<Response<Body>> {
         name: "",
         dry_run: opts.dry_run,
         kind: None,
-        options: opts.shown(&cx.query, "CreateOptions"),
+        options: &|| opts.shown(&cx.query, "CreateOptions"),
     };
     let resource = cx.res.gvr.resource.as_str();
     if resource == "localsubjectaccessreviews" {

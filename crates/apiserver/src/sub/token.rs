@@ -34,7 +34,7 @@ pub async fn create(cx: &Cx, input: &Bytes) -> Result<Response<Body>> {
         name,
         dry_run: opts.dry_run,
         kind: Some(&gvk),
-        options: opts.shown(&cx.query, "CreateOptions"),
+        options: &|| opts.shown(&cx.query, "CreateOptions"),
     };
     admit::mutate(cx, &a, Some(&mut req), None).await?;
     let must_match = |field: &str, value: &str, what: &str| -> Failure {

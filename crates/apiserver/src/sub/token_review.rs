@@ -21,7 +21,7 @@ async fn admitted(cx: &Cx, obj: &mut Value, opts: &WriteOptions) -> Result<()> {
         name: "",
         dry_run: opts.dry_run,
         kind: None,
-        options: opts.shown(&cx.query, "CreateOptions"),
+        options: &|| opts.shown(&cx.query, "CreateOptions"),
     };
     admit::mutate(cx, &a, Some(obj), None).await?;
     admit::validate(cx, &a, Some(&mut obj.clone()), None).await

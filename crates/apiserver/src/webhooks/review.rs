@@ -22,7 +22,7 @@ fn resource(r: &GroupVersionResource) -> Value {
 /// The question, as JSON.
 pub fn request(c: &Call<'_>, version: &str, uid: &str) -> Vec<u8> {
     let mut r = about(c.cx, c.a, &c.found.info.gvr, &c.found.kind);
-    r["options"] = c.a.options.clone();
+    r["options"] = (c.a.options)();
     r["uid"] = uid.into();
     r["object"] = c.object.object.clone().unwrap_or_default();
     r["oldObject"] = c.object.old.clone().unwrap_or_default();
@@ -40,8 +40,9 @@ pub fn about(cx: &Cx, a: &Admission<'_>, gvr: &GroupVersionResource, gvk: &Group
         "userInfo": user_info(&cx.user),
         "dryRun": a.dry_run,
     });
-    if !a.options.is_null() {
-        r["options"] = a.options.clone();
+    let options = (a.options)();
+    if !options.is_null() {
+        r["options"] = options;
     }
     for (k, v) in [
         ("subResource", a.subresource),

@@ -12,9 +12,10 @@ const SPEC: At<'static> = At::new("spec");
 /// Annotations that are fixed at creation.
 pub(super) fn annotations(new: &Value, old: &Value, opts: Opts, e: &mut Errs) {
     let at = At::new("metadata.annotations");
-    let of = |o: &'_ Value| o.v("metadata").v("annotations").as_object().cloned().unwrap_or_default();
-    let (a, b) = (of(new), of(old));
-    for (k, v) in &b {
+    let none = Obj::new();
+    let a = new.v("metadata").o("annotations").unwrap_or(&none);
+    let b = old.v("metadata").o("annotations").unwrap_or(&none);
+    for (k, v) in b {
         if a.get(k) == Some(v) {
             continue;
         }
@@ -33,7 +34,7 @@ pub(super) fn annotations(new: &Value, old: &Value, opts: Opts, e: &mut Errs) {
             e.forbidden(&at.k(k), "may not add mirror pod annotation");
         }
     }
-    podspec::annotations(Some(&a), new.v("spec"), opts, &at, e);
+    podspec::annotations(Some(a), new.v("spec"), opts, &at, e);
 }
 
 /// Containers stay as many as they were; false: do not look further.

@@ -2,7 +2,7 @@
 
 use super::write::{string, write_value};
 use crate::Value;
-use crate::facts::{Absent, Card, Field, TypeId, Wire, fields};
+use crate::facts::{Absent, Card, Field, TypeId, Wire, fields, members};
 use serde_json::Map;
 
 /// Whether Go's `omitempty` leaves this value of the field out.
@@ -46,8 +46,9 @@ pub(crate) fn zero_value(f: &Field) -> Value {
 pub(super) fn object(m: Option<&Map<String, Value>>, ty: TypeId, out: &mut Vec<u8>) {
     out.push(b'{');
     let mut first = true;
-    for f in fields(ty) {
-        let v = m.and_then(|m| m.get(f.name)).filter(|v| !omitted(f, v));
+    let all = members(m, ty);
+    for (f, v) in fields(ty).iter().zip(all) {
+        let v = v.filter(|v| !omitted(f, v));
         if v.is_none() && f.absent == Absent::Silent {
             continue;
         }

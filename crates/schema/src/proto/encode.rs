@@ -1,7 +1,7 @@
 //! Canonical form to bytes: fields by number, map entries by key, every scalar that is no pointer.
 
 use super::wire::{put_bytes, put_message, put_tag, put_varint};
-use crate::facts::{Card, Field, Wire, fields, proto_node};
+use crate::facts::{Card, Field, Members, Wire, fields, members, proto_node};
 use crate::json::write;
 use crate::{TypeId, Value};
 use base64::Engine as _;
@@ -10,6 +10,10 @@ use meta::time::Timestamp;
 use serde_json::Map;
 
 pub(super) fn message(m: Option<&Map<String, Value>>, ty: TypeId, node: u16, out: &mut Vec<u8>) {
+    part(&members(m, ty), ty, node, out);
+}
+
+fn part(m: &Members<'_>, ty: TypeId, node: u16, out: &mut Vec<u8>) {
     let fs = fields(ty);
     for (num, slot) in proto_node(node).slots.iter().enumerate() {
         let num = num as u8;
@@ -17,26 +21,28 @@ pub(super) fn message(m: Option<&Map<String, Value>>, ty: TypeId, node: u16, out
             0 => {}
             inline if inline & 0x8000 != 0 => {
                 let inner = inline & 0x7fff;
-                if !proto_node(inner).pointer || any_set(m, ty, inner) {
-                    put_message(num, out, |out| message(m, ty, inner, out));
+                if !proto_node(inner).pointer || any_set(m, inner) {
+                    put_message(num, out, |out| part(m, ty, inner, out));
                 }
             }
-            slot => field(num, &fs[usize::from(*slot) - 1], m, out),
+            slot => {
+                let i = usize::from(*slot) - 1;
+                field(num, &fs[i], m[i], out);
+            }
         }
     }
 }
 
-fn any_set(m: Option<&Map<String, Value>>, ty: TypeId, node: u16) -> bool {
-    let Some(m) = m else { return false };
+fn any_set(m: &Members<'_>, node: u16) -> bool {
     proto_node(node).slots.iter().any(|s| match s {
         0 => false,
-        inline if inline & 0x8000 != 0 => any_set(Some(m), ty, inline & 0x7fff),
-        s => m.contains_key(fields(ty)[usize::from(*s) - 1].name),
+        inline if inline & 0x8000 != 0 => any_set(m, inline & 0x7fff),
+        s => m[usize::from(*s) - 1].is_some(),
     })
 }
 
-fn field(num: u8, f: &Field, m: Option<&Map<String, Value>>, out: &mut Vec<u8>) {
-    let v = m.and_then(|m| m.get(f.name)).filter(|v| !v.is_null());
+fn field(num: u8, f: &Field, v: Option<&Value>, out: &mut Vec<u8>) {
+    let v = v.filter(|v| !v.is_null());
     match (f.card, v) {
         (Card::List, Some(Value::Array(a))) => a.iter().for_each(|x| one(num, f.wire, x, out)),
         (Card::Map, Some(Value::Object(o))) => {
