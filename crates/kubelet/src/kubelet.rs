@@ -136,7 +136,7 @@ impl Kubelet {
     /// refuse has them read anew before it is judged.
     pub async fn know_labels(&self, pod: &Pod) {
         let known = self.node_labels.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let refused = known.is_some_and(|l| !admit::selects(pod, &l));
+        let refused = known.is_some_and(|l| !admit::selects(pod, &self.cfg.node_name, &l));
         if !refused || helpers::is_terminal(helpers::phase(pod)) || self.entry(uid(pod)).is_some() {
             return;
         }
@@ -223,6 +223,7 @@ impl Kubelet {
             .collect();
         let labels = self.node_labels.read().unwrap_or_else(PoisonError::into_inner).clone();
         let node = admit::Node {
+            name: &self.cfg.node_name,
             allocatable: Some(&self.allocatable),
             labels: labels.as_ref(),
             unsafe_sysctls: &self.cfg.allowed_unsafe_sysctls,

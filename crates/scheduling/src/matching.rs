@@ -109,6 +109,12 @@ pub struct RequiredNode {
 }
 
 impl RequiredNode {
+    /// `nodeSelector` and required node affinity.
+    pub fn of(spec: &core::PodSpec) -> Self {
+        let affinity = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
+        let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+        Self { selector: spec.node_selector.clone().unwrap_or_default(), terms: required.map(node_selector) }
+    }
     pub fn is_none(&self) -> bool {
         self.selector.is_empty() && self.terms.is_none()
     }

@@ -1,6 +1,6 @@
 //! A pod as scheduling sees it: everything that plugins ask for, parsed once.
 
-use crate::matching::{Labels, NodeTerm, RequiredNode, Term, Toleration, label_selector, node_selector};
+use crate::matching::{Labels, NodeTerm, RequiredNode, Term, Toleration, label_selector};
 use crate::plugins::node_declared_features;
 use crate::resources::{self, Resources};
 use k8s_openapi::api::core::v1 as core;
@@ -216,12 +216,7 @@ impl PodInfo {
             scored: demands.scored,
             ports: host_ports(spec),
             tolerations: spec.tolerations.iter().flatten().filter_map(Toleration::of).collect(),
-            required_node: RequiredNode {
-                selector: spec.node_selector.clone().unwrap_or_default(),
-                terms: node
-                    .and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref())
-                    .map(node_selector),
-            },
+            required_node: RequiredNode::of(spec),
             preferred_nodes: node
                 .and_then(|n| n.preferred_during_scheduling_ignored_during_execution.as_ref())
                 .into_iter()

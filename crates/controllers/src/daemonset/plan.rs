@@ -7,7 +7,8 @@ use crate::k8s::core::{
     PodTemplateSpec, Toleration,
 };
 use crate::util::meta::MetaExt;
-use crate::util::{history, nodes, pods, taints};
+use crate::util::{history, pods, taints};
+use scheduling::matching::RequiredNode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -128,20 +129,24 @@ pub fn is_updated(s: &DaemonSet, p: &Pod, hash: &str) -> bool {
 
 /// Whether a daemon should run on a node, and whether one that runs may stay.
 pub struct Fit {
-    spec: PodSpec,
+    /// The one node that it may run on.
+    named: Option<String>,
+    required: RequiredNode,
     tolerations: Vec<Toleration>,
 }
 
 impl Fit {
     pub fn new(s: &DaemonSet) -> Self {
-        let spec = s.spec.template.spec.clone().unwrap_or_default();
-        let mut with = spec.clone();
-        add_tolerations(&mut with);
-        Self { spec, tolerations: with.tolerations.unwrap_or_default() }
+        let mut spec = s.spec.template.spec.clone().unwrap_or_default();
+        let required = RequiredNode::of(&spec);
+        add_tolerations(&mut spec);
+        let named = spec.node_name.filter(|x| !x.is_empty());
+        Self { named, required, tolerations: spec.tolerations.unwrap_or_default() }
     }
     pub fn of(&self, n: &Node) -> (bool, bool) {
-        let named = self.spec.node_name.as_deref().filter(|x| !x.is_empty());
-        if named.is_some_and(|x| x != n.name()) || !nodes::selects(&self.spec, n) {
+        let none = BTreeMap::new();
+        let labels = n.metadata.labels.as_ref().unwrap_or(&none);
+        if self.named.as_ref().is_some_and(|x| x != n.name()) || !self.required.matches(labels, n.name()) {
             return (false, false);
         }
         let untolerated = |effects: &[&str]| {

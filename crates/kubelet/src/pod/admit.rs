@@ -4,6 +4,7 @@ use super::config::sysctl_name;
 use super::helpers::{host_network, init_containers, is_mirror, is_sidecar, is_static, spec};
 use super::qos::{self, List, Which};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use scheduling::matching::RequiredNode;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why not: the status's reason and message.
@@ -15,6 +16,7 @@ pub struct Rejection {
 
 #[derive(Clone, Debug, Default)]
 pub struct Node<'a> {
+    pub name: &'a str,
     pub allocatable: Option<&'a List>,
     pub labels: Option<&'a BTreeMap<String, String>>,
     /// Sysctls beyond the safe ones: names and prefixes that end in `*`.
@@ -48,9 +50,9 @@ pub fn is_critical(p: &Pod) -> bool {
     is_static(p) || is_mirror(p) || spec(p).priority.is_some_and(|x| x >= 2_000_000_000)
 }
 
-/// Whether a pod's node selector takes a node of these labels.
-pub fn selects(pod: &Pod, labels: &BTreeMap<String, String>) -> bool {
-    spec(pod).node_selector.iter().flatten().all(|(k, v)| labels.get(k) == Some(v))
+/// Whether a pod's node selector and required node affinity take a node of this name and these labels.
+pub fn selects(pod: &Pod, name: &str, labels: &BTreeMap<String, String>) -> bool {
+    RequiredNode::of(spec(pod)).matches(labels, name)
 }
 
 /// `others` are the pods that are admitted here and not over.
@@ -66,7 +68,7 @@ pub fn admit(pod: &Pod, others: &[std::sync::Arc<Pod>], node: &Node<'_>) -> Resu
     if is_critical(pod) {
         return Ok(());
     }
-    if node.labels.is_some_and(|labels| !selects(pod, labels)) {
+    if node.labels.is_some_and(|labels| !selects(pod, node.name, labels)) {
         return no(
             "NodeAffinity",
             "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
@@ -180,6 +182,7 @@ mod tests {
         let allocatable =
             List::from([("cpu".into(), Quantity("2".into())), ("memory".into(), Quantity("2Gi".into()))]);
         let node = Node {
+            name: "n1",
             allocatable: Some(&allocatable),
             labels: None,
             unsafe_sysctls: &["kernel.msg*".to_owned()],
@@ -202,9 +205,44 @@ mod tests {
             (json!({"color": "blue", "size": "1"}), false),
         ] {
             let p = pod(json!({"containers": [], "nodeSelector": selector}));
-            assert_eq!(selects(&p, &labels), want, "{selector}");
-            let node = Node { allocatable: None, labels: Some(&labels), unsafe_sysctls: &[], max_pods: 9 };
+            assert_eq!(selects(&p, "n1", &labels), want, "{selector}");
+            let node = Node {
+                name: "n1",
+                allocatable: None,
+                labels: Some(&labels),
+                unsafe_sysctls: &[],
+                max_pods: 9,
+            };
             assert_eq!(admit(&p, &[], &node).is_ok(), want, "{selector}");
+        }
+    }
+
+    #[test]
+    fn required_affinity() {
+        let labels =
+            BTreeMap::from([("color".to_owned(), "blue".to_owned()), ("size".to_owned(), "3".to_owned())]);
+        let expr = |key, operator, values| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
+        let named =
+            |name| json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]});
+        for (terms, want) in [
+            (json!([expr("color", "In", json!(["blue"]))]), true),
+            (json!([expr("color", "NotIn", json!(["blue"]))]), false),
+            (json!([expr("color", "In", json!(["red"])), expr("size", "Gt", json!(["2"]))]), true),
+            (json!([named("n1")]), true),
+            (json!([named("n2")]), false),
+            (json!([{}]), false),
+        ] {
+            let p = pod(json!({"containers": [], "affinity": {"nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}}));
+            let node = Node {
+                name: "n1",
+                allocatable: None,
+                labels: Some(&labels),
+                unsafe_sysctls: &[],
+                max_pods: 9,
+            };
+            let got = admit(&p, &[], &node).map_err(|r| r.reason);
+            assert_eq!(got, if want { Ok(()) } else { Err("NodeAffinity".to_owned()) }, "{terms}");
         }
     }
 
