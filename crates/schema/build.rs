@@ -404,7 +404,9 @@ impl<'a> Gen<'a> {
     }
 }
 
-include!("src/facts/hash.rs");
+#[path = "src/facts/hash.rs"]
+mod hash;
+use hash::hash;
 
 fn main() {
     let facts =

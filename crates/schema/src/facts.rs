@@ -216,7 +216,8 @@ pub struct Gate {
 /// A type, its defaulting functions, its fields with literal defaults.
 type Defaults = (TypeId, &'static [&'static str], &'static [(&'static str, &'static str)]);
 
-include!("facts/hash.rs");
+mod hash;
+use hash::hash;
 
 mod tables {
     use super::*;

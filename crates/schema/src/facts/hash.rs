@@ -1,5 +1,6 @@
-/// The hash of a field's name, as the table builder and [`TypeId::field_index`] have it.
-fn hash(name: &str) -> usize {
+//! The hash of a field's name, shared by the builder of the tables (`build.rs`) and those who look into them.
+
+pub fn hash(name: &str) -> usize {
     let b = name.as_bytes();
     match (b.first(), b.get(b.len() / 2), b.last()) {
         (Some(a), Some(m), Some(z)) => {
